@@ -3,16 +3,11 @@
 #include <limits.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "fanout.h"
 #include "idlist.h"
 #include "mailbox.h"
 #include "registry.h"
-
-static void *fail(int rc)
-{
-    errno = -rc;
-    return NULL;
-}
 
 push_session *push_session_new(push_id session, push_id client, size_t max_buffer)
 {

@@ -27,6 +27,7 @@ struct push_session {
     struct map clients;        /* [c] struct push_client by key; a reference each */
     struct snapshot *snapshot; /* [p] the clients as an array, for pushes; NULL: none yet */
     _Atomic uint16_t flags;    /* a each set as said above, so that a look without the lock is a hint, or enough */
+    _Atomic patience patience; /* a of pushes that wait: a hint, relaxed */
     _Atomic uint32_t refs;     /* a handles, the registry, clients */
     struct key key;            /* I last: see id.h */
 };

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What tests/run.sh and examples/run.sh share. Sourced by a script in a folder of the checkout.
 
 set -eu

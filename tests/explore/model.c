@@ -220,14 +220,23 @@ int explore_setcancelstate(int state, int *old)
 
 /* ---- Atomics ---- */
 
-/* A relaxed load or addition says of itself that it orders nothing: taking a reference, or reading what only this
- * thread writes. Stopping before it is enough, which the operation before it sees to. */
+extern char __executable_start[], end[]; /* the linker's */
+
+/* Static atomics of the library change at its first use only, which is over. */
+static bool is_static(const volatile void *object)
+{
+    return (uintptr_t)object >= (uintptr_t)__executable_start && (uintptr_t)object < (uintptr_t)end;
+}
+
+/* A relaxed load, store or addition says of itself that it orders nothing: a reference is taken, what only this
+ * thread writes is read, what nobody else sees yet is written, or it is a hint. Stopping before it is enough, which
+ * the operation before it sees to. */
 void explore_atomic(enum atomic_op op, memory_order order, const volatile void *object)
 {
     static const char *const what[] = {"loads", "stores", "adds", "subtracts", "sets bits", "swaps"};
     if (op != ATOMIC_LOAD)
         self->yields = 0;
-    if (order == memory_order_relaxed && (op == ATOMIC_LOAD || op == ATOMIC_ADD))
+    if (is_static(object) || (order == memory_order_relaxed && op <= ATOMIC_ADD))
         return;
     schedule_point(what[op], object, HERE);
 }

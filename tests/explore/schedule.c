@@ -10,7 +10,7 @@
 
 enum {
     MAX_CHOICES = 1 << 16,
-    FAIR_YIELDS = 100,     /* after so many in a row another thread gets its turn */
+    FAIR_YIELDS = 100,     /* after so many in a row another thread gets its turn, at no cost */
     ENDLESS_YIELDS = 10000 /* so many lead nowhere */
 };
 
@@ -103,6 +103,15 @@ static bool can_run(const struct thread *t)
     return t->state == THREAD_READY || (t->state == THREAD_LOCKING && !t->mutex->owner);
 }
 
+static bool others_can_run(void)
+{
+    for (int i = 1; i < threads_len; i++) {
+        if (&threads[i] != self && can_run(&threads[i]))
+            return true;
+    }
+    return false;
+}
+
 static uint64_t first_deadline(void)
 {
     uint64_t first = UINT64_MAX;
@@ -114,20 +123,16 @@ static uint64_t first_deadline(void)
 }
 
 /* The running thread first, if it can go on: then the choice 0 means that nothing special happens. */
-static size_t find_alternatives(struct alternative *found, bool yields)
+static size_t find_alternatives(struct alternative *found)
 {
     size_t len = 0;
-    bool stays = can_run(self);
-    bool may_stop = !stays || used.preemptions < bounds.preemptions;
-    if (stays)
+    bool must_stop = !can_run(self) || (self->yields >= FAIR_YIELDS && others_can_run());
+    bool may_stop = must_stop || used.preemptions < bounds.preemptions;
+    if (!must_stop)
         found[len++] = (struct alternative){self, WAKE_SIGNAL, false};
     for (int i = 1; i < threads_len; i++) {
-        if (&threads[i] != self && can_run(&threads[i]) && (may_stop || yields))
+        if (&threads[i] != self && can_run(&threads[i]) && may_stop)
             found[len++] = (struct alternative){&threads[i], WAKE_SIGNAL, false};
-    }
-    if (yields && len > 1 && self->yields > FAIR_YIELDS) {
-        len--;
-        memmove(found, found + 1, len * sizeof(*found));
     }
     /* Where nobody can run, time passes; a spurious wake-up must not hide that none would come. */
     uint64_t first = len == 0 ? first_deadline() : UINT64_MAX;
@@ -157,18 +162,18 @@ static bool all_over(void)
 }
 
 /* Who goes on. */
-static struct thread *next_thread(bool yields)
+static struct thread *next_thread(void)
 {
     for (;;) {
         struct alternative found[MAX_ALTERNATIVES];
-        size_t len = find_alternatives(found, yields);
+        size_t len = find_alternatives(found);
         if (len == 0) {
             if (all_over())
                 return &threads[0];
             schedule_fail("nobody can run, and not all are over: a lost wake-up, or a deadlock");
         }
         const struct alternative *taken = &found[schedule_choose(len)];
-        if (taken->thread != self && can_run(self) && !(yields && taken->wake == WAKE_SIGNAL))
+        if (found[0].thread == self && can_run(self) && taken != found)
             used.preemptions++;
         if (taken->wake == WAKE_TIMEOUT && !taken->forced)
             used.timeouts++;
@@ -194,9 +199,9 @@ static void switch_to(struct thread *next)
 }
 
 /* A thread that wanted a lock has it free before it now. */
-static void go_on(bool yields)
+static void go_on(void)
 {
-    switch_to(next_thread(yields));
+    switch_to(next_thread());
     self->state = THREAD_READY;
 }
 
@@ -220,7 +225,7 @@ void schedule_point(const char *what, const volatile void *object, const void *c
         return;
     trace_add(self->number, what, object, code);
     check_invariant();
-    go_on(false);
+    go_on();
 }
 
 void schedule_yield(const void *code)
@@ -230,7 +235,7 @@ void schedule_yield(const void *code)
     trace_add(self->number, "yields", NULL, code);
     if (++self->yields > ENDLESS_YIELDS)
         schedule_fail("thread %d yields for ever", self->number);
-    go_on(true);
+    go_on();
 }
 
 void schedule_block(const char *what, const volatile void *object, const void *code)
@@ -239,7 +244,7 @@ void schedule_block(const char *what, const volatile void *object, const void *c
         schedule_fail("set-up, finish or invariant would wait for ever");
     trace_add(self->number, what, object, code);
     check_invariant();
-    go_on(false);
+    go_on();
 }
 
 void schedule_trace(const char *what, const volatile void *object, const void *code)
@@ -267,7 +272,7 @@ void schedule_exit(void)
         schedule_fail("thread %d ends with a cleanup handler", self->number);
     trace_add(self->number, self->cancelled ? "is over, cancelled" : "is over", NULL, NULL);
     self->state = THREAD_OVER;
-    switch_to(next_thread(false));
+    switch_to(next_thread());
     abort();
 }
 
@@ -326,7 +331,7 @@ void schedule_run(void (*const *runs)(void), void (*invariant)(void))
         coroutine_start(&t->coroutine, thread_main);
     }
     threads[0].state = THREAD_OVER;
-    struct thread *first = next_thread(false);
+    struct thread *first = next_thread();
     self = first;
     coroutine_switch(&threads[0].coroutine, &first->coroutine, 0);
     threads[0].state = THREAD_READY;

@@ -15,8 +15,8 @@
 
 enum { MAX_THREADS = 4 };
 
-/* How many there may be in one execution. Switching where the running thread cannot go on, or yields, is free. So is
- * a timeout where nothing else is left. */
+/* How many there may be in one execution. Switching where the running thread cannot go on is free; where it yields, it
+ * is not: a yield may do nothing. A timeout is free where nobody can run. */
 struct bounds {
     int preemptions; /* a thread is stopped though it could go on: for another thread, or for one of those below */
     int timeouts;    /* a deadline passes though somebody could run */
@@ -51,7 +51,7 @@ extern struct thread *self;
 /* An operation that others can see is done. Another thread may run before this returns. `code`: where. */
 void schedule_point(const char *what, const volatile void *object, const void *code);
 
-/* The same, where switching is free. */
+/* The same, but that a thread that does nothing else lets the others run in the end. */
 void schedule_yield(const void *code);
 
 /* The running thread's state was changed to locking or sleeping. Returns once it can go on. */

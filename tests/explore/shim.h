@@ -144,6 +144,6 @@
 
 /* Yielding 32 times in a row before each sleep would only repeat what yielding twice explores. */
 #include "sync.h"
-#define PATIENCE_MAX 2
+#define PATIENCE_MAX 1
 
 #endif

@@ -3,15 +3,10 @@
 #include <limits.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "fanout.h"
 #include "mailbox.h"
 #include "registry.h"
-
-static void *fail(int rc)
-{
-    errno = -rc;
-    return NULL;
-}
 
 static const push_client_options default_options = {.max_buffer = 10};
 

@@ -54,8 +54,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- The frame of a test ---------------------------------------------------------------------------------
- * Before: the watchdog is set. After: push_shutdown, then no block, descriptor, thread or worker may be left
- * over, and no EXPECT may have failed. */
+ * Before: the watchdog is set. After: push_shutdown, then no block, descriptor or thread may be left over, and no
+ * EXPECT may have failed. */
 
 #define TEST(function) cmocka_unit_test_prestate_setup_teardown(function, test_begin, test_end, (void *)#function)
 

@@ -650,7 +650,8 @@ static void takeover_ends_pulls_and_keeps_pushes(void **state)
     assert_asleep(first);
     struct call *second = begin_send_all(s, "second", PUSH_ID("empty"), -1);
     assert_asleep(second);
-    struct call *third = begin_send(full, "third", 100);
+    struct call *third = begin_send(full, "third", 500);
+    assert_asleep(third);
 
     push_client *new_empty = duplicate(s, "empty", PUSH_TAKEOVER);
     for (size_t i = 0; i < COUNT(pulls); i++) {
@@ -921,8 +922,9 @@ static void a_failed_open_leaves_nothing(void **state)
 static void open_push_delete(void *arg)
 {
     push_id me = push_id_int(*(uint64_t *)arg);
+    push_client_options options = {.max_buffer = SIZE_MAX}; /* room for what the others push meanwhile */
     for (int i = 0; i < SCALED(10000); i++) {
-        push_client *c = push_client_open(PUSH_ID("s"), me, NULL);
+        push_client *c = push_client_open(PUSH_ID("s"), me, &options);
         if (!EXPECT(c != NULL))
             continue;
         EXPECT(push_session_exists(PUSH_ID("s")));

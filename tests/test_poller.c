@@ -897,7 +897,11 @@ static void removing_races_with_waiting(void **state)
     push_poller_wake(removers[0].p);
     crew_join(waiters);
     push_event event;
-    assert_int_equal(push_poller_wait(removers[0].p, &event, 1, 0), -EAGAIN);
+    int n;
+    while ((n = push_poller_wait(removers[0].p, &event, 1, 0)) == 0) {
+        /* a wake that no waiter needed any more */
+    }
+    assert_int_equal(n, -EAGAIN);
     push_poller_free(removers[0].p);
     push_session_unref(removers[0].s);
 }

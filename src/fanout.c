@@ -1,0 +1,391 @@
+#include "fanout.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "mailbox.h"
+#include "registry.h"
+
+enum { NODES_ON_STACK = 4 };
+
+/* One push on its way. */
+struct fanout {
+    push_session *session;
+    push_client *const *clients;
+    size_t len;
+    struct snapshot *snapshot; /* a reference, where the clients are needed after the push lock is let go */
+    push_msg *msg;
+    size_t size;
+    push_id except;
+    uint64_t except_hash;
+    int timeout_ms;
+
+    struct deadline deadline;
+    struct push_wait wait;   /* made where a push may wait */
+    struct push_node *nodes; /* enough for all who may make it wait */
+    size_t nodes_len;        /* nodes that wait, or waited */
+    bool may_wait;
+
+    push_report report;
+    size_t closed; /* clients that were closed before they could take the message */
+    size_t refs;   /* references taken and not given to a mailbox yet */
+    size_t asleep; /* mailboxes with a sleeping pull */
+    struct garbage garbage;
+    struct push_node on_stack[NODES_ON_STACK];
+};
+
+static bool is_excepted(const struct fanout *f, const push_client *c)
+{
+    return !id_is_none(f->except) && key_is(&c->key, f->except, f->except_hash);
+}
+
+/* ---- Before: everything that may fail ---- */
+
+/* Reserves in all mailboxes of [from, to). Returns the least room of those that are not full, and counts in *full
+ * those where the push may have to wait; or -ENOMEM. */
+static ptrdiff_t reserve_range(struct fanout *f, size_t from, size_t to, size_t *full)
+{
+    ptrdiff_t least = PTRDIFF_MAX;
+    for (size_t i = from; i < to; i++) {
+        push_client *c = f->clients[i];
+        ptrdiff_t room = push__mailbox_reserve(c, &f->garbage);
+        if (room < 0)
+            return room;
+        if (room == 0 && c->overflow == PUSH_BLOCK)
+            ++*full;
+        if (room < least)
+            least = room;
+    }
+    return least;
+}
+
+/* Makes what waiting at up to `full` mailboxes takes. */
+static int prepare_wait(struct fanout *f, size_t full)
+{
+    if (full == 0 || f->timeout_ms == 0)
+        return 0;
+    f->nodes = f->on_stack;
+    if (full > NODES_ON_STACK) {
+        if (full > SIZE_MAX / sizeof(*f->nodes))
+            return -ENOMEM;
+        f->nodes = push__malloc(full * sizeof(*f->nodes));
+        if (!f->nodes)
+            return -ENOMEM;
+    }
+    memset(&f->wait, 0, sizeof(f->wait));
+    int rc = push__lock_init(&f->wait.lock, RANK_WAIT);
+    if (rc == 0) {
+        rc = push__cond_init(&f->wait.cond);
+        if (rc < 0)
+            push__lock_destroy(&f->wait.lock);
+    }
+    if (rc < 0) {
+        if (f->nodes != f->on_stack)
+            push__free(f->nodes);
+        return rc;
+    }
+    f->deadline = push__deadline_in(f->timeout_ms);
+    f->may_wait = true;
+    return 0;
+}
+
+static void end_wait(struct fanout *f)
+{
+    if (!f->may_wait)
+        return;
+    pthread_cond_destroy(&f->wait.cond);
+    push__lock_destroy(&f->wait.lock);
+    if (f->nodes != f->on_stack)
+        push__free(f->nodes);
+}
+
+/* ---- The fan-out itself: under the push lock, cannot fail ---- */
+
+static void put_slow(struct fanout *f, push_client *c)
+{
+    struct push_node *node = f->may_wait && c->overflow == PUSH_BLOCK ? &f->nodes[f->nodes_len] : NULL;
+    bool asleep;
+    switch (push__mailbox_put(c, f->msg, node, &f->wait, &f->garbage, &asleep)) {
+    case PUT_EVICTED:
+        f->report.dropped++;
+        /* fall through */
+    case PUT_TAKEN:
+        f->report.delivered++;
+        f->refs--;
+        f->asleep += asleep;
+        break;
+    case PUT_DROPPED:
+        f->report.dropped++;
+        break;
+    case PUT_FULL:
+        f->report.timed_out++;
+        break;
+    case PUT_WAITS:
+        f->nodes_len++;
+        f->refs--;
+        break;
+    case PUT_DISCONNECTED:
+        f->report.disconnected++;
+        break;
+    case PUT_CLOSED:
+        f->closed++;
+        break;
+    }
+}
+
+static void put_all(struct fanout *f)
+{
+    push_msg *msg = f->msg;
+    size_t size = f->size;
+    size_t delivered = 0;
+    bool no_exception = id_is_none(f->except);
+    for (size_t i = 0; i < f->len; i++) {
+        push_client *c = f->clients[i];
+        if (!no_exception && is_excepted(f, c))
+            continue;
+        if (mailbox_put_fast(c, msg, size))
+            delivered++;
+        else
+            put_slow(f, c);
+    }
+    f->report.delivered += delivered;
+    f->refs -= delivered;
+}
+
+/* ---- After: the push lock is let go ---- */
+
+static void wake_sleepers(struct fanout *f)
+{
+    for (size_t i = 0; i < f->len && f->asleep > 0; i++) {
+        push_client *c = f->clients[i];
+        if (atomic_load_explicit(&c->word, memory_order_acquire) & WORD_ALERT)
+            push__mailbox_wake(c);
+    }
+}
+
+static void unlink_disconnected(struct fanout *f)
+{
+    for (size_t i = 0; i < f->len && f->report.disconnected > 0; i++) {
+        push_client *c = f->clients[i];
+        if (c->overflow == PUSH_DISCONNECT && client_is_closed(c))
+            push__registry_delete_client(c->session, key_id(&c->key), c);
+    }
+}
+
+/* Takes back what still waits, and counts how each node ended. */
+static void settle_nodes(struct fanout *f)
+{
+    for (size_t i = 0; i < f->nodes_len; i++) {
+        switch (push__mailbox_withdraw(&f->nodes[i])) {
+        case NODE_DELIVERED:
+            f->report.delivered++;
+            break;
+        case NODE_WITHDRAWN:
+            f->report.timed_out++;
+            f->refs++;
+            break;
+        case NODE_CLOSED:
+        case NODE_WAITING:
+            f->closed++;
+            f->refs++;
+            break;
+        }
+    }
+}
+
+/* Lets go of all that the push holds. */
+static void finish(struct fanout *f)
+{
+    if (f->may_wait) {
+        settle_nodes(f);
+        end_wait(f);
+    }
+    msg_unref_many(f->msg, f->refs);
+    push__garbage_free(&f->garbage);
+    push__snapshot_unref(f->snapshot);
+}
+
+static void wait_cancelled(void *arg)
+{
+    struct fanout *f = arg;
+    lock_release(&f->wait.lock);
+    finish(f);
+}
+
+static bool is_done(struct fanout *f)
+{
+    return atomic_load_explicit(&f->wait.waiting, memory_order_acquire) == 0;
+}
+
+static void yield_for_room(struct fanout *f)
+{
+    patience tries = atomic_load_explicit(&f->session->patience, memory_order_relaxed);
+    for (patience left = tries; left > 0 && !is_done(f) && !push__deadline_passed(&f->deadline); left--)
+        push__yield();
+    if (is_done(f))
+        atomic_store_explicit(&f->session->patience, patience_after_yield(tries), memory_order_relaxed);
+}
+
+/* Yields, then sleeps, until no node waits any more, or the deadline passes. A cancellation point. */
+static void wait_for_room(struct fanout *f)
+{
+    yield_for_room(f);
+    bool in_time = true;
+    lock_acquire(&f->wait.lock);
+    if (!is_done(f)) {
+        uint64_t start = push__now();
+        pthread_cleanup_push(wait_cancelled, f);
+        f->wait.sleeping = true;
+        while (!is_done(f) && in_time)
+            in_time = push__cond_wait(&f->wait.cond, &f->wait.lock, &f->deadline);
+        pthread_cleanup_pop(0);
+        atomic_store_explicit(&f->session->patience, patience_after_sleep(push__now() - start),
+                              memory_order_relaxed);
+    }
+    lock_release(&f->wait.lock);
+}
+
+/* All that is left to do once the push lock is let go. */
+static void complete(struct fanout *f)
+{
+    if (f->asleep > 0)
+        wake_sleepers(f);
+    if (f->report.disconnected > 0)
+        unlink_disconnected(f);
+    if (f->nodes_len > 0) {
+        /* The nodes see to their clients themselves: nobody else is kept while the push waits. */
+        push__snapshot_unref(f->snapshot);
+        f->snapshot = NULL;
+        wait_for_room(f);
+    }
+    finish(f);
+}
+
+static void begin(struct fanout *f, push_session *s, push_msg *msg, push_id except, int timeout_ms)
+{
+    f->session = s;
+    f->snapshot = NULL;
+    f->msg = msg;
+    f->size = msg->u.size;
+    f->except = except;
+    f->except_hash = id_is_none(except) ? 0 : push__id_hash(except);
+    f->timeout_ms = timeout_ms;
+    f->nodes = NULL;
+    f->nodes_len = 0;
+    f->may_wait = false;
+    f->report = (push_report){0};
+    f->closed = 0;
+    f->refs = 0;
+    f->asleep = 0;
+    f->garbage = (struct garbage){0};
+}
+
+/* The result of a call, and its report. */
+static int result(const struct fanout *f, int rc, push_report *report)
+{
+    if (report)
+        *report = rc < 0 ? (push_report){0} : f->report;
+    if (rc < 0)
+        return rc;
+    return f->report.delivered <= INT_MAX ? (int)f->report.delivered : INT_MAX;
+}
+
+/* ---- To a session ---- */
+
+/* Reserves where it must be: in the special mailboxes for each push, in all once the room found last is used up. */
+static int reserve_session(struct fanout *f, struct snapshot *snapshot)
+{
+    size_t full = 0;
+    ptrdiff_t room = reserve_range(f, 0, snapshot->special, &full);
+    if (room >= 0 && snapshot->room == 0) {
+        room = reserve_range(f, snapshot->special, snapshot->len, &full);
+        snapshot->room = room > 0 ? (size_t)room : 0;
+    }
+    return room < 0 ? (int)room : prepare_wait(f, full);
+}
+
+static int fan_out_locked(struct fanout *f, push_session *s, bool consume, struct snapshot **old)
+{
+    int rc = session_has(s, SESSION_CLOSED) ? -EPIPE : push__snapshot_refresh(s, old);
+    if (rc < 0)
+        return rc;
+    struct snapshot *snapshot = s->snapshot;
+    f->clients = snapshot->clients;
+    f->len = snapshot->len;
+    if (snapshot->room == 0 || snapshot->special > 0) {
+        rc = reserve_session(f, snapshot);
+        if (rc < 0)
+            return rc;
+    }
+    /* All references at once. A message that is consumed is known to nobody else yet. */
+    f->refs = f->len;
+    if (consume && f->len > 0)
+        atomic_store_explicit(&f->msg->refs, (uint32_t)f->len, memory_order_relaxed);
+    else if (consume)
+        f->refs = 1;
+    else
+        msg_ref_many(f->msg, f->len);
+    put_all(f);
+    if (snapshot->room > 0)
+        snapshot->room--;
+    if (f->asleep > 0 || f->nodes_len > 0 || f->report.disconnected > 0)
+        f->snapshot = snapshot_ref(snapshot);
+    return 0;
+}
+
+int push__fanout_session(push_session *s, push_msg *msg, push_id except, int timeout_ms, push_report *report,
+                         bool consume)
+{
+    struct fanout f;
+    struct snapshot *old = NULL;
+    begin(&f, s, msg, except, timeout_ms);
+    lock_acquire(&s->push_lock);
+    int rc = fan_out_locked(&f, s, consume, &old);
+    lock_release(&s->push_lock);
+    push__snapshot_unref(old);
+    if (rc < 0) {
+        f.refs = consume ? 1 : 0;
+        finish(&f);
+        return result(&f, rc, report);
+    }
+    complete(&f);
+    if (f.report.delivered == 0 && f.closed > 0 && session_has(s, SESSION_CLOSED))
+        rc = -EPIPE;
+    return result(&f, rc, report);
+}
+
+/* ---- To one client ---- */
+
+static int send_locked(struct fanout *f, push_session *s)
+{
+    size_t full = 0;
+    ptrdiff_t room = reserve_range(f, 0, 1, &full);
+    int rc = room < 0 ? (int)room : prepare_wait(f, full);
+    if (rc < 0)
+        return rc;
+    f->refs = 1;
+    msg_ref_many(f->msg, 1);
+    put_all(f);
+    if (s->snapshot && s->snapshot->room > 0)
+        s->snapshot->room--;
+    return 0;
+}
+
+int push__fanout_client(push_client *c, push_msg *msg, int timeout_ms, push_report *report)
+{
+    struct fanout f;
+    begin(&f, c->session, msg, PUSH_ID_NONE, timeout_ms);
+    f.clients = &c;
+    f.len = 1;
+    lock_acquire(&f.session->push_lock);
+    int rc = send_locked(&f, f.session);
+    lock_release(&f.session->push_lock);
+    if (rc < 0) {
+        finish(&f);
+        return result(&f, rc, report);
+    }
+    complete(&f);
+    return result(&f, f.closed > 0 ? -EPIPE : 0, report);
+}

@@ -1,0 +1,64 @@
+/*
+ * The wait point of a poller: which of its watches are ready, who waits for one, and a descriptor. It knows no
+ * clients: a mailbox raises and clears its watch, the poller waits. L1.
+ *
+ * A watch stands in the ready list, which is served in turn, while it is signalled and not paused, or closed.
+ */
+#ifndef PUSH_SRC_READYSET_H
+#define PUSH_SRC_READYSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <push/push.h>
+
+#include "sync.h"
+#include "waker.h"
+
+struct watch_link {
+    struct watch_link *next, *prev; /* circular, the list's head included; NULL: in no list */
+};
+
+struct readyset {
+    struct lock lock;        /* guards all below, and the watches but their set */
+    struct watch_link ready; /* head of the ready list: next is served next */
+    struct watch_link all;   /* head of the list of all watches */
+    struct waitq waiters;    /* threads in push__readyset_wait */
+    size_t wakes;            /* push_poller_wake calls not consumed yet */
+    struct waker waker;      /* open from the first push__readyset_fd on */
+    patience patience;
+};
+
+/* Lies in the object that is watched. */
+struct watch {
+    struct readyset *set; /* NULL: not watched. Guarded by the watched object's lock */
+    struct watch_link ready, all;
+    push_client *client; /* I while in a set */
+    void *data;          /* I while in a set */
+    bool signalled, paused, closed;
+};
+
+/* Returns 0 or a negative errno value. */
+int push__readyset_init(struct readyset *set);
+
+/* No watch is in it, nobody waits. */
+void push__readyset_destroy(struct readyset *set);
+
+void push__readyset_add(struct readyset *set, struct watch *watch);
+void push__readyset_remove(struct watch *watch);
+
+/* The oldest member, or NULL: for a poller that empties its set. Stays valid while the caller sees to it. */
+push_client *push__readyset_first(struct readyset *set);
+
+/* The watched mailbox has something to pull; was found empty; is closed. */
+void push__watch_signal(struct watch *watch);
+void push__watch_clear(struct watch *watch);
+void push__watch_close(struct watch *watch);
+void push__watch_pause(struct watch *watch, bool paused);
+
+/* As push_poller_wait, push_poller_fd, push_poller_wake. */
+int push__readyset_wait(struct readyset *set, push_event *events, int max, int timeout_ms);
+int push__readyset_fd(struct readyset *set);
+void push__readyset_wake(struct readyset *set);
+
+#endif

@@ -1,0 +1,143 @@
+/*
+ * Locks with a rank, monotonic deadlines, the wait queue that every sleeping thread of the library sleeps in, and
+ * the patience that decides how long to yield before sleeping. L0.
+ */
+#ifndef PUSH_SRC_SYNC_H
+#define PUSH_SRC_SYNC_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+/* ---- Locks ---- */
+
+/* A thread takes locks in this order only, and at most one of a rank. Builds with PUSH_LOCK_RANKS assert it. */
+enum lock_rank {
+    RANK_INIT,     /* making the registry */
+    RANK_REGISTRY, /* a shard of the registry */
+    RANK_PUSH,     /* a session: one fan-out at a time */
+    RANK_CLIENTS,  /* a session: its client map */
+    RANK_MAILBOX,  /* a client: its mailbox */
+    RANK_WAIT,     /* a push that waits */
+    RANK_READY     /* a poller */
+};
+
+struct lock {
+    pthread_mutex_t mutex;
+#ifdef PUSH_LOCK_RANKS
+    enum lock_rank rank;
+#endif
+};
+
+#ifdef PUSH_LOCK_RANKS
+#define LOCK_INITIALIZER(r)                                                                                        \
+    {                                                                                                              \
+        PTHREAD_MUTEX_INITIALIZER, (r)                                                                             \
+    }
+void push__rank_enter(enum lock_rank rank);
+void push__rank_leave(enum lock_rank rank);
+#else
+#define LOCK_INITIALIZER(r)                                                                                        \
+    {                                                                                                              \
+        PTHREAD_MUTEX_INITIALIZER                                                                                  \
+    }
+#endif
+
+/* Returns 0 or a negative errno value. */
+int push__lock_init(struct lock *lock, enum lock_rank rank);
+void push__lock_destroy(struct lock *lock);
+
+static inline void lock_acquire(struct lock *lock)
+{
+#ifdef PUSH_LOCK_RANKS
+    push__rank_enter(lock->rank);
+#endif
+    pthread_mutex_lock(&lock->mutex);
+}
+
+static inline void lock_release(struct lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
+#ifdef PUSH_LOCK_RANKS
+    push__rank_leave(lock->rank);
+#endif
+}
+
+/* ---- Deadlines ---- */
+
+struct deadline {
+    struct timespec at; /* CLOCK_MONOTONIC */
+    bool never;
+};
+
+/* timeout_ms as in poll(2): negative is never. */
+struct deadline push__deadline_in(int timeout_ms);
+bool push__deadline_passed(const struct deadline *deadline);
+
+/* Nanoseconds on the monotonic clock. */
+uint64_t push__now(void);
+
+/* A condition variable on the monotonic clock. Returns 0 or a negative errno value. */
+int push__cond_init(pthread_cond_t *cond);
+
+/* Waits for a signal; a cancellation point, after which the lock is held, as pthread_cond_timedwait. Returns false
+ * where the deadline passed. */
+bool push__cond_wait(pthread_cond_t *cond, struct lock *lock, const struct deadline *deadline);
+
+/* ---- Wait queues ---- */
+
+/* Threads that sleep until something comes, first come first woken. Each has a condition variable of its own, on
+ * its stack, so that a wake-up goes to one thread and cannot be lost to another. The owner's lock guards all of it.
+ */
+struct sleeper;
+struct waitq {
+    struct sleeper *last; /* circular; NULL: nobody sleeps */
+};
+
+static inline bool waitq_empty(const struct waitq *q)
+{
+    return q->last == NULL;
+}
+
+/* Sleeps, with `lock` let go meanwhile, until woken: 0; -ETIMEDOUT; or what making the condition variable said. The
+ * caller looks at his predicate again in any case: somebody else may have been quicker.
+ * A cancellation point. A cancelled thread runs on_cancel(arg, woken) under the lock and then lets it go: where it
+ * was woken already, on_cancel must hand the wake-up on. */
+int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline *deadline,
+                      void (*on_cancel)(void *arg, bool woken), void *arg);
+
+/* Wake the first, or all. */
+void push__waitq_wake(struct waitq *q);
+void push__waitq_wake_all(struct waitq *q);
+
+/* ---- Patience ---- */
+
+/* How often to yield the processor before going to sleep. Threads that hand messages to each other quickly save the
+ * kernel's sleep and wake-up, several microseconds, by yielding; threads that wait long must not burn. So each wait
+ * teaches the next: yielding that brought a message makes for more of it, and so does a sleep so short that it had
+ * better been yielded away; a long sleep leaves a single yield, as a probe: where many threads are runnable it lets
+ * all of them run, and is the way back. */
+typedef uint8_t patience;
+enum { PATIENCE_MIN = 1, PATIENCE_MAX = 32 };
+
+static inline patience patience_after_yield(patience old)
+{
+    return old > PATIENCE_MAX / 2 ? PATIENCE_MAX : (patience)(old * 2);
+}
+
+static inline patience patience_after_sleep(uint64_t slept_ns)
+{
+    return slept_ns < 50 * 1000 ? PATIENCE_MAX : PATIENCE_MIN;
+}
+
+void push__yield(void);
+
+/* ---- Cancellation ---- */
+
+/* Brackets system calls, and functions of the caller's, that are cancellation points in calls of the library that
+ * are none. */
+int push__cancel_off(void);
+void push__cancel_restore(int state);
+
+#endif

@@ -1,0 +1,79 @@
+# What tests/run.sh and examples/run.sh share. Sourced by a script in a folder of the checkout.
+
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+jobs=$(getconf _NPROCESSORS_ONLN)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
+
+say() {
+    printf '== %s\n' "$*"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# compiles COMPILER [FLAG...]: true where that makes a program.
+compiles() {
+    printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' >"$scratch/probe.c"
+    "$@" "$scratch/probe.c" -o "$scratch/probe" >/dev/null 2>&1
+}
+
+# need PACKAGE TEST...: the package is missing where the test fails.
+missing=
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+# install PACKAGE...: from the distribution. Standard input stays the caller's.
+install() {
+    say "installing from the distribution: $*"
+    if ! command -v apt-get >/dev/null; then
+        say "no apt-get here: please install these, or what they are called on this system"
+        return 1
+    fi
+    as_root apt-get -q update </dev/null || say "the package lists could not be renewed; trying with what is there"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" </dev/null
+}
+
+# Installs what the calls of need() found missing.
+install_missing() {
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$missing" ] || install $missing
+    missing=
+}
+
+need_build_tools() {
+    need gcc compiles gcc
+    need libc6-dev compiles gcc
+    need make command -v make
+    need cmake command -v cmake
+}
+
+# build DIR [CMAKE-OPTION...]: configures and builds; what it printed is shown where it fails.
+build() {
+    build_dir=$1
+    shift
+    mkdir -p "$build_dir"
+    if { configure "$@" && cmake --build "$build_dir" --parallel "$jobs"; } >"$build_dir/build.log" 2>&1 </dev/null; then
+        return 0
+    fi
+    cat "$build_dir/build.log"
+    return 1
+}
+
+# A cache that cannot be used (the checkout was moved, the compiler has gone) is made anew.
+configure() {
+    cmake -S "$root" -B "$build_dir" "$@" || {
+        rm -rf "$build_dir/CMakeCache.txt" "$build_dir/CMakeFiles"
+        cmake -S "$root" -B "$build_dir" "$@"
+    }
+}

@@ -1,0 +1,27 @@
+#!/bin/sh
+# test_exports.sh NM HEADER SHARED STATIC: the shared library exports the functions that the header declares
+# PUSH_API, and nothing else; the static one has no outside name without the prefix.
+set -eu
+nm=$1 header=$2 shared=$3 static=$4
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+sed -n 's/^PUSH_API [^(]*[ *]\(push_[a-z0-9_]*\)(.*/\1/p' "$header" | sort >"$work/declared"
+if [ "$(wc -l <"$work/declared")" -ne "$(grep -c '^PUSH_API ' "$header")" ]; then
+    echo "a PUSH_API declaration in $header was not understood"
+    exit 1
+fi
+
+"$nm" --dynamic --defined-only --extern-only "$shared" | awk '{ print $NF }' | sort >"$work/exported"
+if ! diff -u "$work/declared" "$work/exported"; then
+    echo "the header declares what is marked -, the library exports what is marked +"
+    exit 1
+fi
+
+"$nm" --defined-only --extern-only "$static" | awk 'NF == 3 && $NF !~ /^push_/ { print $NF }' >"$work/unprefixed"
+if [ -s "$work/unprefixed" ]; then
+    echo "outside names of the static library without the prefix push_:"
+    cat "$work/unprefixed"
+    exit 1
+fi
+echo "$(wc -l <"$work/exported") functions exported"

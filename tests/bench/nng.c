@@ -160,7 +160,12 @@ const struct peer peers[] = {
      .push = push,
      .pull = pull,
      .drain = drain},
-    {.name = "nng-pair", .open = open_pair, .close = close_group, .push = push, .pull = pull, .drain = drain},
+    {.name = "nng-pair",
      .descriptors = 3,
+     .open = open_pair,
+     .close = close_group,
+     .push = push,
+     .pull = pull,
+     .drain = drain},
     {.name = NULL},
 };

@@ -58,10 +58,10 @@ static inline void lock_acquire(struct lock *lock)
 
 static inline void lock_release(struct lock *lock)
 {
-    pthread_mutex_unlock(&lock->mutex);
 #ifdef PUSH_LOCK_RANKS
-    push__rank_leave(lock->rank);
+    push__rank_leave(lock->rank); /* before the lock: who takes it next may free it */
 #endif
+    pthread_mutex_unlock(&lock->mutex);
 }
 
 /* ---- Deadlines ---- */

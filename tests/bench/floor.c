@@ -1,5 +1,5 @@
 /*
- * What the machine asks for by itself, to tell how close to it a measured figure is:
+ * Bare mechanisms, to tell how close to them a measured figure is:
  *
  *     spin   a single-producer single-consumer ring for each receiver, with no lock and no sleeping: a wait spins,
  *            and yields. The transfer of a cache line, malloc here and free there, nothing else.

@@ -123,7 +123,9 @@ int push_client_unpull(push_client *c, push_msg *msg)
 {
     if (!c || !msg)
         return -EINVAL;
-    int rc = push__client_need_extra(c);
+    int rc = push__mailbox_may_unpull(c);
+    if (rc == 0)
+        rc = push__client_need_extra(c);
     if (rc < 0)
         return rc;
     struct returned *node = push__malloc(sizeof(*node));

@@ -131,16 +131,27 @@ int push__mailbox_pause(push_client *c, struct readyset *set, bool paused)
 
 /* ---- Put-back, take-over, statistics ---- */
 
+static int may_unpull_locked(const push_client *c)
+{
+    if (c->taken_over)
+        return -EPIPE;
+    return c->pull_ring && c->pull_ring->pulled > 0 ? 0 : -EINVAL;
+}
+
+int push__mailbox_may_unpull(push_client *c)
+{
+    lock_acquire(&c->lock);
+    int rc = may_unpull_locked(c);
+    lock_release(&c->lock);
+    return rc;
+}
+
 int push__mailbox_unpull(push_client *c, struct returned *node)
 {
-    int rc = 0;
     lock_acquire(&c->lock);
     struct ring *ring = c->pull_ring;
-    if (c->taken_over) {
-        rc = -EPIPE;
-    } else if (!ring || ring->pulled == 0) {
-        rc = -EINVAL;
-    } else {
+    int rc = may_unpull_locked(c);
+    if (rc == 0) {
         node->gap = 0;
         node->next = c->extra->returned;
         c->extra->returned = node;
@@ -235,14 +246,16 @@ bool push__mailbox_check(push_client *c)
 {
     lock_acquire(&c->lock);
     uint64_t word = word_of(c);
-    bool slow = is_always_slow(c) || c->waiting_pushes || (c->extra && c->extra->returned);
-    bool ok = c->ring == c->pull_ring && slow == ((word & WORD_SLOW) != 0);
+    bool slow = (word & WORD_SLOW) != 0;
+    bool due = is_always_slow(c) || c->waiting_pushes || (c->extra && c->extra->returned);
+    /* Nobody puts into a closed one: there it does not matter. */
+    bool ok = c->ring == c->pull_ring && (slow == due || (word & WORD_CLOSED));
     ok = ok && (!(word & WORD_CLOSED) || !c->waiting_pushes);
     if (c->ring)
         ok = ok && push__ring_check(c->ring, word >> WORD_SHIFT) && c->ring->slow == slow;
     if (c->extra && waker_is_open(&c->extra->waker)) {
-        bool due = (word & WORD_CLOSED) || has_message_locked(c);
-        ok = ok && (!due || c->extra->waker.raised);
+        bool readable = (word & WORD_CLOSED) || has_message_locked(c);
+        ok = ok && (!readable || c->extra->waker.raised);
     }
     lock_release(&c->lock);
     return ok;

@@ -62,8 +62,10 @@ static bool within(const struct bounds *a, const struct bounds *b)
 static unsigned long explore(const struct scenario *scenario, const struct bounds *bounds)
 {
     unsigned long executions = 0;
+    struct bounds own = *bounds;
+    own.preemptions -= scenario->fewer_preemptions;
     memset(outcomes_seen, 0, sizeof(outcomes_seen));
-    schedule_begin(scenario->name, bounds, NULL);
+    schedule_begin(scenario->name, &own, NULL);
     do {
         execute(scenario);
         executions++;

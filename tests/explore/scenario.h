@@ -23,6 +23,7 @@ struct scenario {
     void (*finish)(void);
     const char *outcomes[MAX_OUTCOMES]; /* each must be seen in some execution: see outcome() */
     unsigned long least;                /* executions that there must be within the default bounds */
+    int fewer_preemptions;              /* than elsewhere, where the threads take very many steps */
 };
 
 /* Each list ends with a scenario without name. */
@@ -65,6 +66,7 @@ push_client *join(const char *name, const push_client_options *options);
 
 /* As push_session_send and push_client_send, into x.report. */
 int push_number(int number, int timeout_ms);
+int push_sized(int number, size_t size, int timeout_ms);
 int send_number(push_client *c, int number, int timeout_ms);
 
 /* The number, or an error. Keeps the number for x.got. */

@@ -184,9 +184,7 @@ static void half_full_by_bytes(void)
 
 static void push_big_2_timed(void)
 {
-    push_msg *msg = message(2, (size_t)2 * NUMBER_SIZE);
-    x.rc[self->number] = push_session_send(x.session, msg, PUSH_ID_NONE, 1000, &x.report[self->number]);
-    push_msg_unref(msg);
+    x.rc[self->number] = push_sized(2, (size_t)2 * NUMBER_SIZE, 1000);
 }
 
 static void big_one_timed_out(void)

@@ -95,9 +95,9 @@ static void each_got_one(void)
     all_met(2);
 }
 
-static void push_1_and_2_timed(void)
+static void push_1_timed_try_2(void)
 {
-    x.rc[1] = push_number(1, 1000) + push_number(2, 1000);
+    x.rc[1] = push_number(1, 1000) + push_number(2, 0);
 }
 
 static void pull_two_from_a(void)
@@ -120,7 +120,7 @@ static void pulled_what_was_delivered(void)
 static void two_pulls_may_miss(void)
 {
     all_met(x.rc[1]);
-    outcome((size_t)x.rc[1]);
+    outcome((size_t)x.rc[1] - 1);
 }
 
 static void two_without_room(void)
@@ -194,9 +194,9 @@ const struct scenario rendezvous_scenarios[] = {
      .outcomes = {"1 goes to one", "1 goes to the other"}},
     {.name = "rendezvous-two-timed-pulls",
      .set_up = no_room,
-     .threads = {push_1_and_2_timed, pull_a_timed, pull_a_timed},
+     .threads = {push_1_timed_try_2, pull_a_timed, pull_a_timed},
      .finish = two_pulls_may_miss,
-     .outcomes = {"none meet", "one meets", "both meet"}},
+     .outcomes = {"one meets", "both meet"}},
     {.name = "rendezvous-batch",
      .set_up = no_room,
      .threads = {push_1_timed, push_2_timed, pull_two_from_a},

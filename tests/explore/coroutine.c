@@ -78,9 +78,7 @@ void coroutine_wipe(struct coroutine *coroutine)
     memset(coroutine->stack, WIPED, coroutine->stack_size);
 }
 #else
-void coroutine_entered(void)
-{
-}
+void coroutine_entered(void) {}
 
 void coroutine_switch(struct coroutine *from, struct coroutine *to, int last)
 {

@@ -20,15 +20,17 @@
 
 static const struct bounds default_bounds = {.preemptions = 2, .timeouts = 1, .spurious = 1};
 
-static const struct scenario *const groups[] = {push_scenarios,   rendezvous_scenarios, pull_scenarios,
-                                                duplicate_scenarios, poller_scenarios,  session_scenarios,
+static const struct scenario *const groups[] = {push_scenarios,      rendezvous_scenarios, pull_scenarios,
+                                                duplicate_scenarios, poller_scenarios,     session_scenarios,
                                                 cancel_scenarios};
 enum { GROUPS = sizeof(groups) / sizeof(*groups) };
 
+static const struct scenario *current;
 static bool outcomes_seen[MAX_OUTCOMES];
 
 void outcome(size_t n)
 {
+    CHECK(n < MAX_OUTCOMES && current->outcomes[n]);
     outcomes_seen[n] = true;
 }
 
@@ -38,6 +40,7 @@ void outcome(size_t n)
 static void execute(const struct scenario *scenario)
 {
     x = (struct fixture){0};
+    current = scenario;
     scenario->set_up();
     schedule_run(scenario->threads, fixture_check);
     fixture_check();
@@ -158,7 +161,8 @@ static int explore_all(const struct bounds *bounds)
     }
     struct timespec used;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    printf("%lu scenarios exhausted in %lu executions: up to %d preemptions, %d timeouts, %d spurious wake-ups; %ld s\n",
+    printf("%lu scenarios exhausted in %lu executions: up to %d preemptions, %d timeouts, %d spurious wake-ups; "
+           "%ld s\n",
            scenarios, executions, bounds->preemptions, bounds->timeouts, bounds->spurious, (long)used.tv_sec);
     return 0;
 }

@@ -40,12 +40,12 @@ extern struct fixture {
     push_session *session; /* "session"; unref'd by the end, as all below */
     push_client *a, *b;    /* of the session */
     push_poller *poller;
-    int fd;                            /* of a client, or the poller; 0: none */
-    int rc[1 + MAX_THREADS];           /* by thread: what it pleases */
+    int fd;                              /* of a client, or the poller; 0: none */
+    int rc[1 + MAX_THREADS];             /* by thread: what it pleases */
     struct numbers got[1 + MAX_THREADS]; /* by thread: what it pulled */
     push_report report[1 + MAX_THREADS];
-    int lost[1 + MAX_THREADS];         /* by thread: gaps its pulls told of, added up */
-    bool done[1 + MAX_THREADS];          /* by thread */
+    int lost[1 + MAX_THREADS];  /* by thread: gaps its pulls told of, added up */
+    bool done[1 + MAX_THREADS]; /* by thread */
 } x;
 
 #define CHECK(condition)                                                                                           \

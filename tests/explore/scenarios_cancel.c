@@ -178,7 +178,6 @@ static void push_big(void)
 
 static void small_one_moved_up(void)
 {
-    end_of_1();
     CHECK(explore_cancelled(1) && x.rc[2] == 1);
     drain(x.a);
     CHECK(times_got(1) == 1 && times_got(2) == 0 && times_got(3) == 1);

@@ -140,9 +140,7 @@ static void pushed_to_nobody(void)
 
 /* ---- Creating the same twice ---- */
 
-static void no_session(void)
-{
-}
+static void no_session(void) {}
 
 static void one_session_one_client(void)
 {

@@ -15,8 +15,8 @@
 
 enum { MAX_THREADS = 4 };
 
-/* How many there may be in one execution. Switching where the running thread cannot go on is free; where it yields, it
- * is not: a yield may do nothing. A timeout is free where nobody can run. */
+/* How many there may be in one execution. Switching where the running thread cannot go on is free; where it yields,
+ * it is not: a yield may do nothing. A timeout is free where nobody can run. */
 struct bounds {
     int preemptions; /* a thread is stopped though it could go on: for another thread, or for one of those below */
     int timeouts;    /* a deadline passes though somebody could run */

@@ -103,8 +103,7 @@
     })
 
 #undef atomic_store_explicit
-#define atomic_store_explicit(object, value, order)                                                                \
-    ((void)EXPLORE_UPDATE(object, ATOMIC_STORE, order, value))
+#define atomic_store_explicit(object, value, order) ((void)EXPLORE_UPDATE(object, ATOMIC_STORE, order, value))
 
 #undef atomic_exchange_explicit
 #define atomic_exchange_explicit(object, value, order) EXPLORE_UPDATE(object, ATOMIC_SWAP, order, value)
@@ -123,7 +122,7 @@
 
 #undef atomic_fetch_and_explicit
 #define atomic_fetch_and_explicit(object, operand, order)                                                          \
-    EXPLORE_UPDATE(object, ATOMIC_BITS, order, explore_old & (operand))
+    EXPLORE_UPDATE(object, ATOMIC_BITS, order, explore_old &(operand))
 
 #undef atomic_compare_exchange_strong_explicit
 #define atomic_compare_exchange_strong_explicit(object, expected, desired, success, failure)                       \

@@ -218,6 +218,11 @@ struct result finish(struct call *call);
 /* Waits for the cancelled thread, and frees the call. False: the call had returned. */
 bool finish_cancelled(struct call *call);
 
+/* Holds the thread of a call that sleeps, wherever it stands (a signal handler does not return), until
+ * thaw_all: what happens meanwhile, happens between its being woken and its running on. */
+void freeze(struct call *call);
+void thaw_all(void);
+
 /* ---- Crews of threads ------------------------------------------------------------------------------------ */
 
 /* Runs `function` on n threads, the i-th with (char *)args + i * size; all start together. */

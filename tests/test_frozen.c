@@ -274,8 +274,7 @@ static void a_push_taken_in_time_is_no_timeout(void **state)
     push_client *c = client(s, "c", 1);
     for (int kind = 0; kind < 2; kind++) {
         assert_put(c, "fill");
-        struct call *push =
-            kind == 0 ? begin_send(c, "late", 500) : begin_send_all(s, "late", PUSH_ID_NONE, 500);
+        struct call *push = kind == 0 ? begin_send(c, "late", 500) : begin_send_all(s, "late", PUSH_ID_NONE, 500);
         assert_asleep(push);
         int64_t late = now_ns() + 600 * MILLISECOND;
         freeze(push);

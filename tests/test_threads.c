@@ -541,7 +541,7 @@ struct log {
     struct stamp_key {
         uint32_t pusher;
         uint32_t sequence;
-    } *seen;
+    } * seen;
     size_t len;
     size_t size;
     int how;
@@ -1078,7 +1078,7 @@ static void deadlines_among_messages(void **state)
         push_client *c = client(s, "c", capacity);
         struct impatient crew[5];
         for (size_t i = 0; i < COUNT(crew); i++)
-            crew[i] = (struct impatient){.c = c, .seed = i,   .rounds = SCALED(1000), .pulls = i % 2};
+            crew[i] = (struct impatient){.c = c, .seed = i, .rounds = SCALED(1000), .pulls = i % 2};
         crew_run(COUNT(crew), try_with_deadlines, crew, sizeof(crew[0]));
         assert_expectations();
         uint64_t in = crew[0].done + crew[2].done + crew[4].done;

@@ -1,5 +1,5 @@
-/* The hash map: its invariant after all kinds of operations, against a list of what should be in it. The tests choose
- * the hashes, so that objects collide as they please. */
+/* The hash map: its invariant after all kinds of operations, against a list of what should be in it. The tests
+ * choose the hashes, so that objects collide as they please. */
 #include "helpers.h"
 
 #include "alloc.h"

@@ -298,7 +298,6 @@ static void test_check_finds_faults(void **state)
     ASSERT_FOUND(take_at, 1);
     ASSERT_FOUND(cap, 1);
     ASSERT_FOUND(take_cap, 2);
-    ASSERT_FOUND(most, 1);
     ASSERT_FOUND(head_seen, 1);
     ASSERT_FOUND(tail_seen, 3);
     ASSERT_FOUND(bytes_in, 0);

@@ -167,20 +167,24 @@ static int start_device(struct device *d, struct connection *c, int epoll, push_
 
 /* ---- The pusher: any thread of the program --------------------------------------------------------------- */
 
+struct pusher {
+    pthread_t thread;
+    push_session *user;
+    int error;
+};
+
 static void *push_messages(void *arg)
 {
-    push_session *s = arg;
+    struct pusher *p = arg;
 
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < MESSAGES && p->error == 0; i++) {
         char line[MESSAGE_SIZE + 1];
         snprintf(line, sizeof line, "message %-*d\n", MESSAGE_SIZE - 9, i);
-        int rc = push_session_push(s, line, MESSAGE_SIZE);
-        if (rc < 0) {
-            fprintf(stderr, "push: %s\n", push_strerror(rc));
-            break;
-        }
+        int rc = push_session_push(p->user, line, MESSAGE_SIZE);
+        if (rc < 0)
+            p->error = rc;
     }
-    push_session_delete(push_session_id(s)); /* the clients can still be drained */
+    push_session_delete(push_session_id(p->user)); /* the clients can still be drained */
     return NULL;
 }
 
@@ -188,27 +192,29 @@ int main(void)
 {
     struct device devices[DEVICES] = {{.name = "phone"}, {.name = "laptop"}, {.name = "watch", .waits_for = 2}};
     struct connection connections[DEVICES];
+    struct pusher pusher = {0};
     int started = 0, error = 0;
-    pthread_t pusher;
 
     sem_init(&devices_done, 0, 0);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0)
         error = errno;
-    push_session *s = push_session_new(PUSH_ID("alice"), PUSH_ID_NONE, 0);
-    if (s == NULL)
+    pusher.user = push_session_new(PUSH_ID("alice"), PUSH_ID_NONE, 0);
+    if (pusher.user == NULL)
         error = errno;
     while (error == 0 && started < DEVICES) {
-        error = start_device(&devices[started], &connections[started], epoll, s);
+        error = start_device(&devices[started], &connections[started], epoll, pusher.user);
         started += error == 0;
     }
 
     if (error == 0)
-        error = pthread_create(&pusher, NULL, push_messages, s);
+        error = pthread_create(&pusher.thread, NULL, push_messages, &pusher);
     if (error == 0) {
         error = run_loop(epoll, DEVICES);
         push_session_delete(PUSH_ID("alice")); /* where the loop failed: ends the pusher */
-        pthread_join(pusher, NULL);
+        pthread_join(pusher.thread, NULL);
+        if (error == 0)
+            error = pusher.error;
     }
 
     for (int i = 0; i < started; i++) {
@@ -222,7 +228,7 @@ int main(void)
     if (error != 0)
         fprintf(stderr, "epoll_loop: %s\n", push_strerror(error));
 
-    push_session_unref(s);
+    push_session_unref(pusher.user);
     push_shutdown();
     if (epoll >= 0)
         close(epoll);

@@ -8,8 +8,7 @@ int main(void)
 
     push_session *alice = push_session_new(PUSH_ID("alice"), PUSH_ID_NONE, 0);
     for (int i = 0; i < 2; i++)
-        push_client_unref(
-            push_client_new(alice, PUSH_ID(devices[i]), NULL)); /* lets the handle go: the device stays */
+        push_client_unref(push_client_new(alice, PUSH_ID(devices[i]), NULL)); /* the device stays */
 
     int taken = push_session_push(alice, "hello", 5);
     printf("%d devices took the message\n", taken);

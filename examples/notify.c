@@ -251,7 +251,7 @@ int main(int argc, char **argv)
     }
     int error = notify(input);
     if (error != 0)
-        fprintf(stderr, "notify: %s\n", push_strerror(error));
+        fprintf(stderr, "notify: %s\n", error < 0 ? push_strerror(error) : strerror(error));
     if (input != stdin)
         fclose(input);
     return error == 0 ? 0 : 1;

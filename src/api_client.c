@@ -3,15 +3,10 @@
 #include <limits.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "fanout.h"
 #include "mailbox.h"
 #include "registry.h"
-
-static void *fail(int rc)
-{
-    errno = -rc;
-    return NULL;
-}
 
 static const push_client_options default_options = {.max_buffer = 10};
 
@@ -128,7 +123,9 @@ int push_client_unpull(push_client *c, push_msg *msg)
 {
     if (!c || !msg)
         return -EINVAL;
-    int rc = push__client_need_extra(c);
+    int rc = push__mailbox_may_unpull(c);
+    if (rc == 0)
+        rc = push__client_need_extra(c);
     if (rc < 0)
         return rc;
     struct returned *node = push__malloc(sizeof(*node));

@@ -3,16 +3,11 @@
 #include <limits.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "fanout.h"
 #include "idlist.h"
 #include "mailbox.h"
 #include "registry.h"
-
-static void *fail(int rc)
-{
-    errno = -rc;
-    return NULL;
-}
 
 push_session *push_session_new(push_id session, push_id client, size_t max_buffer)
 {
@@ -93,10 +88,13 @@ int push_session_pull(push_session *s, push_id client, push_msg **msg, int timeo
     push_client *c = find_client(s, client);
     if (!c)
         return -ENOENT;
-    int rc;
-    pthread_cleanup_push(unref_client, c);
-    rc = push_client_pull(c, msg, timeout_ms);
-    pthread_cleanup_pop(1);
+    int rc = push_client_pull(c, msg, 0);
+    if (rc == -EAGAIN && timeout_ms != 0) {
+        pthread_cleanup_push(unref_client, c);
+        rc = push_client_pull(c, msg, timeout_ms);
+        pthread_cleanup_pop(0);
+    }
+    push__client_unref(c);
     return rc;
 }
 

@@ -12,6 +12,7 @@ enum { NODES_ON_STACK = 4 };
 
 /* One push on its way. */
 struct fanout {
+    push_session *session;
     push_client *const *clients;
     size_t len;
     struct snapshot *snapshot; /* a reference, where the clients are needed after the push lock is let go */
@@ -218,18 +219,31 @@ static bool is_done(struct fanout *f)
     return atomic_load_explicit(&f->wait.waiting, memory_order_acquire) == 0;
 }
 
+static void yield_for_room(struct fanout *f)
+{
+    patience tries = atomic_load_explicit(&f->session->patience, memory_order_relaxed);
+    for (patience left = tries; left > 0 && !is_done(f) && !push__deadline_passed(&f->deadline); left--)
+        push__yield();
+    if (is_done(f))
+        atomic_store_explicit(&f->session->patience, patience_after_yield(tries), memory_order_relaxed);
+}
+
 /* Yields, then sleeps, until no node waits any more, or the deadline passes. A cancellation point. */
 static void wait_for_room(struct fanout *f)
 {
-    for (int yields = PATIENCE_MAX; yields > 0 && !is_done(f) && !push__deadline_passed(&f->deadline); yields--)
-        push__yield();
+    yield_for_room(f);
     bool in_time = true;
     lock_acquire(&f->wait.lock);
-    pthread_cleanup_push(wait_cancelled, f);
-    f->wait.sleeping = true;
-    while (!is_done(f) && in_time)
-        in_time = push__cond_wait(&f->wait.cond, &f->wait.lock, &f->deadline);
-    pthread_cleanup_pop(0);
+    if (!is_done(f)) {
+        uint64_t start = push__now();
+        pthread_cleanup_push(wait_cancelled, f);
+        f->wait.sleeping = true;
+        while (!is_done(f) && in_time)
+            in_time = push__cond_wait(&f->wait.cond, &f->wait.lock, &f->deadline);
+        pthread_cleanup_pop(0);
+        atomic_store_explicit(&f->session->patience, patience_after_sleep(push__now() - start),
+                              memory_order_relaxed);
+    }
     lock_release(&f->wait.lock);
 }
 
@@ -240,13 +254,18 @@ static void complete(struct fanout *f)
         wake_sleepers(f);
     if (f->report.disconnected > 0)
         unlink_disconnected(f);
-    if (f->nodes_len > 0)
+    if (f->nodes_len > 0) {
+        /* The nodes see to their clients themselves: nobody else is kept while the push waits. */
+        push__snapshot_unref(f->snapshot);
+        f->snapshot = NULL;
         wait_for_room(f);
+    }
     finish(f);
 }
 
-static void begin(struct fanout *f, push_msg *msg, push_id except, int timeout_ms)
+static void begin(struct fanout *f, push_session *s, push_msg *msg, push_id except, int timeout_ms)
 {
+    f->session = s;
     f->snapshot = NULL;
     f->msg = msg;
     f->size = msg->u.size;
@@ -321,7 +340,7 @@ int push__fanout_session(push_session *s, push_msg *msg, push_id except, int tim
 {
     struct fanout f;
     struct snapshot *old = NULL;
-    begin(&f, msg, except, timeout_ms);
+    begin(&f, s, msg, except, timeout_ms);
     lock_acquire(&s->push_lock);
     int rc = fan_out_locked(&f, s, consume, &old);
     lock_release(&s->push_lock);
@@ -332,7 +351,7 @@ int push__fanout_session(push_session *s, push_msg *msg, push_id except, int tim
         return result(&f, rc, report);
     }
     complete(&f);
-    if (f.report.delivered == 0 && session_has(s, SESSION_CLOSED))
+    if (f.report.delivered == 0 && f.closed > 0 && session_has(s, SESSION_CLOSED))
         rc = -EPIPE;
     return result(&f, rc, report);
 }
@@ -357,12 +376,12 @@ static int send_locked(struct fanout *f, push_session *s)
 int push__fanout_client(push_client *c, push_msg *msg, int timeout_ms, push_report *report)
 {
     struct fanout f;
-    begin(&f, msg, PUSH_ID_NONE, timeout_ms);
+    begin(&f, c->session, msg, PUSH_ID_NONE, timeout_ms);
     f.clients = &c;
     f.len = 1;
-    lock_acquire(&c->session->push_lock);
-    int rc = send_locked(&f, c->session);
-    lock_release(&c->session->push_lock);
+    lock_acquire(&f.session->push_lock);
+    int rc = send_locked(&f, f.session);
+    lock_release(&f.session->push_lock);
     if (rc < 0) {
         finish(&f);
         return result(&f, rc, report);

@@ -6,25 +6,31 @@
 #include <sys/random.h>
 
 #include "siphash.h"
+#include "sync.h"
 
 /* Written by push__id_secret_init only, which the registry calls before anything can be hashed. */
 static uint64_t secret[2];
 
-int push__id_secret_init(void)
+static int read_random(unsigned char *p, size_t left)
 {
-    unsigned char *p = (unsigned char *)secret;
-    size_t left = sizeof(secret);
     while (left > 0) {
         ssize_t n = getrandom(p, left, 0);
-        if (n < 0) {
-            if (errno == EINTR)
-                continue;
+        if (n < 0 && errno != EINTR)
             return -errno;
+        if (n > 0) {
+            p += n;
+            left -= (size_t)n;
         }
-        p += n;
-        left -= (size_t)n;
     }
     return 0;
+}
+
+int push__id_secret_init(void)
+{
+    int state = push__cancel_off();
+    int rc = read_random((unsigned char *)secret, sizeof(secret));
+    push__cancel_restore(state);
+    return rc;
 }
 
 uint64_t push__id_hash(push_id id)

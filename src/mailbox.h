@@ -98,6 +98,9 @@ int push__mailbox_fd(push_client *c);
 /* Closes the mailbox: false where it was closed already. */
 bool push__mailbox_close(push_client *c);
 
+/* Whether push__mailbox_unpull would do now: 0, -EPIPE, -EINVAL. */
+int push__mailbox_may_unpull(push_client *c);
+
 /* ---- Under the session's push lock, which they need because they change what a push relies on ---- */
 
 /* As push_client_unpull. */

@@ -18,7 +18,7 @@
 struct map {
     union {
         struct key *one;
-        struct key **table;
+        uintptr_t *table; /* pointers, tagged: see map.c */
     } u;
     uint32_t len;
     uint32_t cap; /* slots of the table; 0: no table */
@@ -30,10 +30,10 @@ struct key *push__map_get(const struct map *map, push_id id, uint64_t hash);
 uint32_t push__map_needs(const struct map *map);
 
 /* A zeroed table of cap slots, or NULL. */
-struct key **push__map_table(uint32_t cap);
+uintptr_t *push__map_table(uint32_t cap);
 
 /* Moves the map into a zeroed table of cap slots, and returns the old one for the caller to free. */
-struct key **push__map_install(struct map *map, struct key **table, uint32_t cap);
+uintptr_t *push__map_install(struct map *map, uintptr_t *table, uint32_t cap);
 
 /* Adds an object whose key is not there yet. map_needs() is 0. */
 void push__map_add(struct map *map, struct key *key);
@@ -45,7 +45,7 @@ bool push__map_remove(struct map *map, const struct key *key);
 void push__map_replace(struct map *map, const struct key *from, struct key *to);
 
 /* Takes the table out of a map that has become empty, for the caller to free; NULL where there is none. */
-struct key **push__map_release(struct map *map);
+uintptr_t *push__map_release(struct map *map);
 
 /* Objects one by one: *at starts at 0; NULL at the end. */
 struct key *push__map_next(const struct map *map, uint32_t *at);

@@ -1,10 +1,10 @@
 #include "msg.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "alloc.h"
+#include "sync.h"
 
 /* Aligned for any object, so that the payload behind it is. */
 struct inline_msg {
@@ -94,10 +94,9 @@ void push__msg_free(push_msg *msg)
         struct wrapped_msg *wrapped = (struct wrapped_msg *)msg;
         /* The caller's function may hold a cancellation point, but the call it runs in is none. */
         if (wrapped->free_fn) {
-            int state;
-            pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+            int state = push__cancel_off();
             wrapped->free_fn(wrapped->data, wrapped->arg);
-            pthread_setcancelstate(state, NULL);
+            push__cancel_restore(state);
         }
     }
     push__free(msg);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "alloc.h"
+#include "api.h"
 #include "mailbox.h"
 
 push_poller *push_poller_new(void)
@@ -11,8 +12,7 @@ push_poller *push_poller_new(void)
     int rc = p ? push__readyset_init(&p->set) : -ENOMEM;
     if (rc < 0) {
         push__free(p);
-        errno = -rc;
-        return NULL;
+        return fail(rc);
     }
     return p;
 }

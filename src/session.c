@@ -20,6 +20,7 @@ push_session *push__session_create(push_id id, uint64_t hash, int *rc)
     if (*rc < 0)
         goto fail_clients_lock;
     atomic_init(&s->flags, 0);
+    atomic_init(&s->patience, PATIENCE_MAX);
     atomic_init(&s->refs, 1);
     key_init(&s->key, id, hash);
     return s;

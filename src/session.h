@@ -26,7 +26,8 @@ struct push_session {
     struct lock clients_lock;  /* [c] */
     struct map clients;        /* [c] struct push_client by key; a reference each */
     struct snapshot *snapshot; /* [p] the clients as an array, for pushes; NULL: none yet */
-    _Atomic uint32_t flags;    /* a each set as said above, so that a look without the lock is a hint, or enough */
+    _Atomic uint16_t flags;    /* a each set as said above, so that a look without the lock is a hint, or enough */
+    _Atomic patience patience; /* a of pushes that wait: a hint, relaxed */
     _Atomic uint32_t refs;     /* a handles, the registry, clients */
     struct key key;            /* I last: see id.h */
 };
@@ -36,19 +37,19 @@ static inline push_session *session_of_key(struct key *key)
     return (push_session *)(void *)((char *)key - offsetof(push_session, key));
 }
 
-static inline bool session_has(const push_session *s, unsigned flag)
+static inline bool session_has(const push_session *s, uint16_t flag)
 {
     return atomic_load_explicit(&s->flags, memory_order_acquire) & flag;
 }
 
-static inline void session_set(push_session *s, unsigned flag)
+static inline void session_set(push_session *s, uint16_t flag)
 {
     atomic_fetch_or_explicit(&s->flags, flag, memory_order_acq_rel);
 }
 
-static inline void session_clear(push_session *s, unsigned flag)
+static inline void session_clear(push_session *s, uint16_t flag)
 {
-    atomic_fetch_and_explicit(&s->flags, ~flag, memory_order_acq_rel);
+    atomic_fetch_and_explicit(&s->flags, (uint16_t)~flag, memory_order_acq_rel);
 }
 
 /* A new session without clients, with one reference, in no registry. NULL with the reason in *rc. */

@@ -28,10 +28,16 @@ static inline void sip_rounds(uint64_t v[4], int rounds)
     }
 }
 
-/* Bytes in little-endian order, on any machine. */
+/* n <= 8 bytes in little-endian order, on any machine. */
 static inline uint64_t sip_load(const unsigned char *p, size_t n)
 {
     uint64_t word = 0;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (n == sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        return word;
+    }
+#endif
     for (size_t i = 0; i < n; i++)
         word |= (uint64_t)p[i] << (8 * i);
     return word;

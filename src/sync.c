@@ -184,3 +184,15 @@ void push__yield(void)
 {
     sched_yield();
 }
+
+int push__cancel_off(void)
+{
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+void push__cancel_restore(int state)
+{
+    pthread_setcancelstate(state, NULL);
+}

@@ -1,7 +1,6 @@
 /*
  * Locks with a rank, monotonic deadlines, the wait queue that every sleeping thread of the library sleeps in, and
- * the patience that decides how long to yield before sleeping. All pthread calls but pthread_setcancelstate and
- * pthread_atfork are made here. L0.
+ * the patience that decides how long to yield before sleeping. L0.
  */
 #ifndef PUSH_SRC_SYNC_H
 #define PUSH_SRC_SYNC_H
@@ -59,10 +58,10 @@ static inline void lock_acquire(struct lock *lock)
 
 static inline void lock_release(struct lock *lock)
 {
-    pthread_mutex_unlock(&lock->mutex);
 #ifdef PUSH_LOCK_RANKS
-    push__rank_leave(lock->rank);
+    push__rank_leave(lock->rank); /* before the lock: who takes it next may free it */
 #endif
+    pthread_mutex_unlock(&lock->mutex);
 }
 
 /* ---- Deadlines ---- */
@@ -133,5 +132,12 @@ static inline patience patience_after_sleep(uint64_t slept_ns)
 }
 
 void push__yield(void);
+
+/* ---- Cancellation ---- */
+
+/* Brackets system calls, and functions of the caller's, that are cancellation points in calls of the library that
+ * are none. */
+int push__cancel_off(void);
+void push__cancel_restore(int state);
 
 #endif

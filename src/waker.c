@@ -5,9 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <unistd.h>
+
+#include "sync.h"
 
 /* PUSH_USE_PIPE makes the build for systems without eventfd testable on those with it. */
 #if defined(__linux__) && !defined(PUSH_USE_PIPE)
@@ -30,19 +31,6 @@ static int open_pair(struct waker *waker)
 }
 #endif
 
-/* read, write and close are cancellation points; the calls of this library that use them are not. */
-static int cancel_off(void)
-{
-    int state;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    return state;
-}
-
-static void cancel_restore(int state)
-{
-    pthread_setcancelstate(state, NULL);
-}
-
 int push__waker_open(struct waker *waker)
 {
     waker->raised = false;
@@ -56,11 +44,11 @@ void push__waker_close(struct waker *waker)
 {
     if (!waker_is_open(waker))
         return;
-    int state = cancel_off();
+    int state = push__cancel_off();
     if (waker->write_fd != waker->read_fd)
         close(waker->write_fd);
     close(waker->read_fd);
-    cancel_restore(state);
+    push__cancel_restore(state);
     waker->read_fd = waker->write_fd = -1;
 }
 
@@ -70,10 +58,10 @@ void push__waker_raise(struct waker *waker)
     if (!waker_is_open(waker) || waker->raised)
         return;
     uint64_t token = 1;
-    int state = cancel_off();
+    int state = push__cancel_off();
     while (write(waker->write_fd, &token, sizeof(token)) < 0 && errno == EINTR)
         continue;
-    cancel_restore(state);
+    push__cancel_restore(state);
     waker->raised = true;
 }
 
@@ -82,9 +70,9 @@ void push__waker_clear(struct waker *waker)
     if (!waker_is_open(waker) || !waker->raised)
         return;
     uint64_t token;
-    int state = cancel_off();
+    int state = push__cancel_off();
     while (read(waker->read_fd, &token, sizeof(token)) < 0 && errno == EINTR)
         continue;
-    cancel_restore(state);
+    push__cancel_restore(state);
     waker->raised = false;
 }

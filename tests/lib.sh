@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What tests/run.sh and examples/run.sh share. Sourced by a script in a folder of the checkout.
 
 set -eu
@@ -70,10 +71,11 @@ build() {
     return 1
 }
 
-# A cache that cannot be used (the checkout was moved, the compiler has gone) is made anew.
+# A cache of another place (the checkout was moved or copied) cannot be used.
 configure() {
-    cmake -S "$root" -B "$build_dir" "$@" || {
-        rm -rf "$build_dir/CMakeCache.txt" "$build_dir/CMakeFiles"
-        cmake -S "$root" -B "$build_dir" "$@"
-    }
+    cache=$build_dir/CMakeCache.txt
+    if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$cache"; then
+        rm -rf "$cache" "$build_dir/CMakeFiles"
+    fi
+    cmake -S "$root" -B "$build_dir" "$@"
 }

@@ -37,7 +37,8 @@ suite() {
     compiler=$2
     shift 2
     say "$name: building"
-    if build "$root/build/$name" -DCMAKE_C_COMPILER="$compiler" -DPUSH_WERROR=ON "$@"; then
+    if build "$root/build/$name" -DCMAKE_C_COMPILER="$compiler" -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=ON \
+        -DPUSH_INSTALL=ON -DPUSH_WERROR=ON "$@"; then
         say "$name: testing"
         run_ctest "$root/build/$name"
     else

@@ -1,0 +1,181 @@
+#include <errno.h>
+#include <limits.h>
+
+#include "mailbox_state.h"
+
+/* Takes up to n messages that are in the ring, and ends before the next gap. */
+static size_t take_from_ring_locked(struct ring *ring, push_msg **msgs, size_t n, size_t *gap)
+{
+    size_t taken = 0;
+    *gap = ring_gap(ring);
+    do
+        msgs[taken++] = ring_take(ring);
+    while (taken < n && ring_gap(ring) == 0);
+    ring->pulled += taken;
+    ring_release(ring, taken);
+    return taken;
+}
+
+/* Takes the next message, wherever it is: put back, in the ring, or with a push that waits at a rendezvous. False:
+ * there is none, or it has a gap before it, and a batch has begun. */
+static bool take_next_locked(push_client *c, push_msg **msg, size_t *gap, bool begun, struct garbage *garbage)
+{
+    struct ring *ring = c->pull_ring;
+    struct client_extra *extra = c->extra;
+    if (extra && extra->returned) {
+        struct returned *node = extra->returned;
+        if (begun && node->gap > 0)
+            return false;
+        extra->returned = node->next;
+        extra->returned_len--;
+        *gap = node->gap;
+        *msg = node->msg;
+        ring->bytes_out += node->msg->u.size;
+        ring->pulled++;
+        node->next = garbage->returned;
+        garbage->returned = node;
+        return true;
+    }
+    if (ring_len_locked(c) == 0 && c->waiting_pushes)
+        push__deliver_first_locked(c);
+    ring->tail_seen = tail_of(c);
+    if (ring_len_locked(c) == 0 || (begun && ring_gap(ring) > 0))
+        return false;
+    take_from_ring_locked(ring, msg, 1, gap);
+    return true;
+}
+
+static size_t take_slow_locked(push_client *c, push_msg **msgs, size_t max, size_t *gap, struct garbage *garbage)
+{
+    size_t n = 0;
+    size_t no_gap;
+    while (n < max && take_next_locked(c, &msgs[n], n == 0 ? gap : &no_gap, n > 0, garbage)) {
+        n++;
+        push__move_up_locked(c);
+    }
+    push__leave_slow_locked(c);
+    return n;
+}
+
+/* Takes up to max messages; 0: there is none. */
+static size_t take_locked(push_client *c, push_msg **msgs, size_t max, size_t *gap, struct garbage *garbage)
+{
+    struct ring *ring = c->pull_ring;
+    if (!ring)
+        return 0;
+    if (ring->slow)
+        return take_slow_locked(c, msgs, max, gap, garbage);
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    if (ring->tail_seen - head < max)
+        ring->tail_seen = tail_of(c);
+    uint64_t there = ring->tail_seen - head;
+    if (there == 0)
+        return 0;
+    return take_from_ring_locked(ring, msgs, there < max ? (size_t)there : max, gap);
+}
+
+/* A cancelled pull was to take a message: another does. */
+static void pull_cancelled(void *arg, bool woken)
+{
+    push_client *c = arg;
+    if (is_rendezvous(c))
+        c->extra->waiting--;
+    if (woken && has_message_locked(c))
+        push__waitq_wake(&c->sleepers);
+}
+
+/* Yields, with the lock let go, until something happens in the mailbox or patience ends. */
+static void yield_locked(push_client *c, const struct deadline *deadline)
+{
+    uint64_t seen = word_of(c);
+    unsigned yields = c->patience;
+    lock_release(&c->lock);
+    for (; yields > 0 && word_of(c) == seen && !push__deadline_passed(deadline); yields--)
+        push__yield();
+    lock_acquire(&c->lock);
+    if (word_of(c) != seen)
+        c->patience = patience_after_yield(c->patience);
+}
+
+/* Takes what is there, or waits for it. */
+static int take_or_wait_locked(push_client *c, push_msg **msgs, size_t max, size_t *gap,
+                               const struct deadline *deadline, struct garbage *garbage)
+{
+    bool passed = false;
+    bool yielded = false;
+    for (;;) {
+        size_t n = take_locked(c, msgs, max, gap, garbage);
+        if (n > 0)
+            return (int)n;
+        if (client_is_closed(c))
+            return -EPIPE;
+        if (!passed && !yielded) {
+            yield_locked(c, deadline);
+            yielded = true;
+            continue;
+        }
+        if (!push__arm_locked(c))
+            continue;
+        if (passed)
+            return -ETIMEDOUT;
+        uint64_t start = push__now();
+        int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, c);
+        if (rc < 0 && rc != -ETIMEDOUT)
+            return rc;
+        passed = rc == -ETIMEDOUT;
+        yielded = false;
+        c->patience = patience_after_sleep(push__now() - start);
+    }
+}
+
+/* A pull is about to wait at a rendezvous: there must be a slot for the message it will be handed. */
+static int join_rendezvous_locked(push_client *c)
+{
+    struct garbage garbage = {0};
+    int rc = 0;
+    while (rc == 0 && (!c->pull_ring || c->pull_ring->cap <= c->extra->waiting)) {
+        lock_release(&c->lock);
+        rc = push__reserve_slots(c, 1, &garbage);
+        push__garbage_free(&garbage);
+        lock_acquire(&c->lock);
+    }
+    if (rc == 0)
+        c->extra->waiting++;
+    return rc;
+}
+
+/* There was nothing. */
+static int wait_for_message_locked(push_client *c, push_msg **msgs, size_t max, size_t *gap, int timeout_ms,
+                                   struct garbage *garbage)
+{
+    struct deadline deadline = push__deadline_in(timeout_ms);
+    if (!is_rendezvous(c))
+        return take_or_wait_locked(c, msgs, max, gap, &deadline, garbage);
+    int rc = join_rendezvous_locked(c);
+    if (rc == 0) {
+        rc = take_or_wait_locked(c, msgs, max, gap, &deadline, garbage);
+        c->extra->waiting--;
+    }
+    return rc;
+}
+
+int push__mailbox_pull(push_client *c, push_msg **msgs, size_t max, size_t *gap, int timeout_ms)
+{
+    struct garbage garbage = {0};
+    if (max > INT_MAX)
+        max = INT_MAX;
+    lock_acquire(&c->lock);
+    int rc = (int)take_locked(c, msgs, max, gap, &garbage);
+    if (rc == 0 && timeout_ms != 0) {
+        rc = wait_for_message_locked(c, msgs, max, gap, timeout_ms, &garbage);
+    } else if (rc == 0) {
+        while (c->extra && !client_is_closed(c) && !push__arm_locked(c) && rc == 0)
+            rc = (int)take_locked(c, msgs, max, gap, &garbage);
+        if (rc == 0)
+            rc = client_is_closed(c) ? -EPIPE : -EAGAIN;
+    }
+    lock_release(&c->lock);
+    if (garbage.returned)
+        push__garbage_free(&garbage);
+    return rc;
+}

@@ -26,7 +26,7 @@ static void add(struct map *map, struct item *item)
 {
     uint32_t cap = push__map_needs(map);
     if (cap > 0) {
-        struct key **table = push__map_table(cap);
+        uintptr_t *table = push__map_table(cap);
         assert_non_null(table);
         push__free(push__map_install(map, table, cap));
         assert_int_equal(push__map_needs(map), 0);
@@ -190,7 +190,7 @@ static void test_every_hole_is_closed(void **state)
 {
     (void)state;
     enum { CAP = 8, N = 5 };
-    struct key *table[CAP];
+    uintptr_t table[CAP];
     struct item items[N];
     for (uint32_t places = 0; places < 1U << 3 * N; places++) {
         for (uint32_t removed = 0; removed < N; removed++) {
@@ -274,6 +274,12 @@ static uint32_t upper_bits(uint64_t *seed)
     return random_next(seed) << 24;
 }
 
+/* Everything in one slot, told apart by the bits that the table keeps beside its pointers, or not even by those. */
+static uint32_t tags_only(uint64_t *seed)
+{
+    return (random_next(seed) % 10) << 20;
+}
+
 static uint32_t round_the_end(uint64_t *seed)
 {
     return UINT32_MAX - random_next(seed) % 4;
@@ -309,7 +315,8 @@ static void random_operations(uint32_t (*hash)(uint64_t *), uint64_t seed, uint3
 static void test_random_operations(void **state)
 {
     (void)state;
-    static uint32_t (*const hashes[])(uint64_t *) = {spread, few_homes, one_home, upper_bits, round_the_end};
+    static uint32_t (*const hashes[])(uint64_t *) = {spread,     few_homes, one_home,
+                                                     upper_bits, tags_only, round_the_end};
     for (size_t i = 0; i < COUNT(hashes); i++) {
         random_operations(hashes[i], i, 5, SCALED(20000));
         random_operations(hashes[i], i, 60, SCALED(10000));
@@ -334,10 +341,18 @@ static void test_check_finds_faults(void **state)
     assert_int_equal(map.cap, 4);
 
     /* A hole before an object. */
-    map.u.table[2] = NULL;
+    uintptr_t second = map.u.table[2];
+    map.u.table[2] = 0;
     map.len = 2;
     assert_false(push__map_check(&map));
-    map.u.table[2] = &items[1].key;
+    map.u.table[2] = second;
+
+    /* An entry whose tag is not that of its hash. */
+    map.len = 3;
+    map.u.table[2] ^= 1;
+    assert_false(push__map_check(&map));
+    map.u.table[2] = second;
+    map.len = 2;
 
     /* A wrong count, either way. */
     assert_false(push__map_check(&map));

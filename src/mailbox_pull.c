@@ -97,39 +97,59 @@ static void yield_locked(push_client *c, const struct deadline *deadline)
         c->patience = patience_after_yield(c->patience);
 }
 
+/* At a rendezvous, a pull that waits is room for one message. It is counted exactly while it waits: one that takes
+ * its message makes no room for another. */
+static void count_waiting_locked(push_client *c, bool waits)
+{
+    if (!is_rendezvous(c))
+        return;
+    if (waits)
+        c->extra->waiting++;
+    else
+        c->extra->waiting--;
+}
+
+/* Waits, once, for something to happen: yields first, then sleeps. Returns 0 to look again, -ETIMEDOUT or an error.
+ */
+static int wait_locked(push_client *c, const struct deadline *deadline, bool *yielded)
+{
+    if (!*yielded) {
+        *yielded = true;
+        yield_locked(c, deadline);
+        return 0;
+    }
+    if (!push__arm_locked(c))
+        return 0;
+    uint64_t start = push__now();
+    int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, c);
+    *yielded = false;
+    c->patience = patience_after_sleep(push__now() - start);
+    return rc;
+}
+
 /* Takes what is there, or waits for it. */
 static int take_or_wait_locked(push_client *c, push_msg **msgs, size_t max, size_t *gap,
                                const struct deadline *deadline, struct garbage *garbage)
 {
-    bool passed = false;
-    bool yielded = false;
-    for (;;) {
+    int rc = 0;
+    for (bool yielded = false;;) {
         size_t n = take_locked(c, msgs, max, gap, garbage);
         if (n > 0)
             return (int)n;
         if (client_is_closed(c))
             return -EPIPE;
-        if (!passed && !yielded) {
-            yield_locked(c, deadline);
-            yielded = true;
+        if (rc == -ETIMEDOUT && !push__arm_locked(c))
             continue;
-        }
-        if (!push__arm_locked(c))
-            continue;
-        if (passed)
-            return -ETIMEDOUT;
-        uint64_t start = push__now();
-        int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, c);
-        if (rc < 0 && rc != -ETIMEDOUT)
+        if (rc < 0)
             return rc;
-        passed = rc == -ETIMEDOUT;
-        yielded = false;
-        c->patience = patience_after_sleep(push__now() - start);
+        count_waiting_locked(c, true);
+        rc = wait_locked(c, deadline, &yielded);
+        count_waiting_locked(c, false);
     }
 }
 
 /* A pull is about to wait at a rendezvous: there must be a slot for the message it will be handed. */
-static int join_rendezvous_locked(push_client *c)
+static int make_room_locked(push_client *c)
 {
     struct garbage garbage = {0};
     int rc = 0;
@@ -139,8 +159,6 @@ static int join_rendezvous_locked(push_client *c)
         push__garbage_free(&garbage);
         lock_acquire(&c->lock);
     }
-    if (rc == 0)
-        c->extra->waiting++;
     return rc;
 }
 
@@ -149,14 +167,8 @@ static int wait_for_message_locked(push_client *c, push_msg **msgs, size_t max, 
                                    struct garbage *garbage)
 {
     struct deadline deadline = push__deadline_in(timeout_ms);
-    if (!is_rendezvous(c))
-        return take_or_wait_locked(c, msgs, max, gap, &deadline, garbage);
-    int rc = join_rendezvous_locked(c);
-    if (rc == 0) {
-        rc = take_or_wait_locked(c, msgs, max, gap, &deadline, garbage);
-        c->extra->waiting--;
-    }
-    return rc;
+    int rc = is_rendezvous(c) ? make_room_locked(c) : 0;
+    return rc < 0 ? rc : take_or_wait_locked(c, msgs, max, gap, &deadline, garbage);
 }
 
 int push__mailbox_pull(push_client *c, push_msg **msgs, size_t max, size_t *gap, int timeout_ms)

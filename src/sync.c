@@ -171,10 +171,9 @@ int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline 
     if (rc < 0)
         return rc;
     waitq_add(q, &sleep.self);
-    bool in_time = true;
     pthread_cleanup_push(sleep_cancelled, &sleep);
-    while (!sleep.self.woken && in_time)
-        in_time = push__cond_wait(&sleep.self.cond, lock, deadline);
+    while (!sleep.self.woken && push__cond_wait(&sleep.self.cond, lock, deadline))
+        continue;
     pthread_cleanup_pop(0);
     sleep_end(&sleep);
     return sleep.self.woken ? 0 : -ETIMEDOUT;

@@ -556,8 +556,8 @@ static void takeover_gets_the_mailbox_as_it_stands(void **state)
     (void)state;
     int data;
     push_session *s = session("s");
-    push_client *old = with_options(
-        s, "c", (push_client_options){.max_buffer = 3, .max_bytes = 9, .overflow = PUSH_DROP_NEWEST});
+    push_client *old =
+        with_options(s, "c", (push_client_options){.max_buffer = 3, .max_bytes = 9, .overflow = PUSH_DROP_NEWEST});
     push_client_set_data(old, &data);
     assert_put(old, "1");
     assert_put(old, "2");

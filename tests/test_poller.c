@@ -885,7 +885,8 @@ static void removing_races_with_waiting(void **state)
 {
     (void)state;
     atomic_bool stop = false;
-    struct remover removers[] = {{poller(), session("s"), 0, &stop}, {NULL, NULL, 1, &stop}, {NULL, NULL, 2, &stop}};
+    struct remover removers[] = {
+        {poller(), session("s"), 0, &stop}, {NULL, NULL, 1, &stop}, {NULL, NULL, 2, &stop}};
     for (size_t i = 1; i < COUNT(removers); i++) {
         removers[i].p = removers[0].p;
         removers[i].s = removers[0].s;

@@ -363,8 +363,7 @@ static void a_blocked_push_ends_when_there_is_room(void **state)
     push_client *room = client(s, "room", 9);
     for (int kind = 0; kind < 2; kind++) {
         assert_int_equal(push_session_push(s, "fill", 4), 3);
-        struct call *push =
-            kind == 0 ? begin_push(s, "late") : begin_send_all(s, "late", PUSH_ID_NONE, -1);
+        struct call *push = kind == 0 ? begin_push(s, "late") : begin_send_all(s, "late", PUSH_ID_NONE, -1);
         assert_asleep(push);
         /* Who has room has it already. */
         assert_next(room, 0, "fill");

@@ -232,14 +232,13 @@ static void yield_for_room(struct fanout *f)
 static void wait_for_room(struct fanout *f)
 {
     yield_for_room(f);
-    bool in_time = true;
     lock_acquire(&f->wait.lock);
     if (!is_done(f)) {
         uint64_t start = push__now();
         pthread_cleanup_push(wait_cancelled, f);
         f->wait.sleeping = true;
-        while (!is_done(f) && in_time)
-            in_time = push__cond_wait(&f->wait.cond, &f->wait.lock, &f->deadline);
+        while (!is_done(f) && push__cond_wait(&f->wait.cond, &f->wait.lock, &f->deadline))
+            continue;
         pthread_cleanup_pop(0);
         atomic_store_explicit(&f->session->patience, patience_after_sleep(push__now() - start),
                               memory_order_relaxed);

@@ -18,11 +18,17 @@ void push__arrive_locked(push_client *c)
         clear_flags(c, WORD_ALERT);
 }
 
-bool push__arm_locked(push_client *c)
+/* From now on, the next message will be told of. False: one is in the ring already. */
+static bool set_alert_locked(push_client *c)
 {
     uint64_t word = atomic_fetch_or_explicit(&c->word, WORD_ALERT, memory_order_acq_rel);
     uint64_t head = c->pull_ring ? atomic_load_explicit(&c->pull_ring->head, memory_order_relaxed) : 0;
-    if (word >> WORD_SHIFT != head)
+    return word >> WORD_SHIFT == head;
+}
+
+bool push__arm_locked(push_client *c)
+{
+    if (!set_alert_locked(c))
         return false;
     if (c->extra) {
         push__waker_clear(&c->extra->waker);
@@ -38,9 +44,7 @@ void push__announce_locked(push_client *c)
         push__waker_raise(&c->extra->waker);
         if (c->extra->watch.set && !c->extra->watch.closed)
             push__watch_close(&c->extra->watch);
-    } else if (has_message_locked(c)) {
-        push__arrive_locked(c);
-    } else if (!push__arm_locked(c)) {
+    } else if (has_message_locked(c) || !set_alert_locked(c)) {
         push__arrive_locked(c);
     }
 }
@@ -185,7 +189,9 @@ static void move_waiting_locked(push_client *from, push_client *to)
 
 void push__mailbox_move(push_client *from, push_client *to)
 {
+    /* Both locks: as soon as a waiting push knows that it is with `to`, it may leave. */
     lock_acquire(&from->lock);
+    lock_acquire_as(&to->lock, RANK_HEIR);
     to->max_buffer = from->max_buffer;
     to->overflow = from->overflow;
     to->patience = from->patience;
@@ -202,6 +208,7 @@ void push__mailbox_move(push_client *from, push_client *to)
     atomic_store_explicit(&to->word, word_of(from) & ~(uint64_t)WORD_ALERT, memory_order_relaxed);
     atomic_store_explicit(&from->word, WORD_CLOSED, memory_order_release);
     move_waiting_locked(from, to);
+    lock_release_as(&to->lock, RANK_HEIR);
     from->taken_over = true;
     push__waitq_wake_all(&from->sleepers);
     if (from->extra)
@@ -251,8 +258,10 @@ bool push__mailbox_check(push_client *c)
     /* Nobody puts into a closed one: there it does not matter. */
     bool ok = c->ring == c->pull_ring && (slow == due || (word & WORD_CLOSED));
     ok = ok && (!(word & WORD_CLOSED) || !c->waiting_pushes);
-    if (c->ring)
+    if (c->ring) {
         ok = ok && push__ring_check(c->ring, word >> WORD_SHIFT) && c->ring->slow == slow;
+        ok = ok && (is_rendezvous(c) || c->ring->most >= queued_locked(c));
+    }
     if (c->extra && waker_is_open(&c->extra->waker)) {
         bool readable = (word & WORD_CLOSED) || has_message_locked(c);
         ok = ok && (!readable || c->extra->waker.raised);

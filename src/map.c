@@ -146,10 +146,12 @@ void push__map_replace(struct map *map, const struct key *from, struct key *to)
 
 uintptr_t *push__map_release(struct map *map)
 {
-    if (map->len > 0 || map->cap == 0)
+    if (map->len > 1 || map->cap == 0)
         return NULL;
+    uint32_t at = 0;
+    struct key *last = push__map_next(map, &at);
     uintptr_t *table = map->u.table;
-    map->u.one = NULL;
+    map->u.one = last;
     map->cap = 0;
     return table;
 }

@@ -44,7 +44,7 @@ bool push__map_remove(struct map *map, const struct key *key);
 /* Puts `to` into the place of `from`, which is there and has an equal key. */
 void push__map_replace(struct map *map, const struct key *from, struct key *to);
 
-/* Takes the table out of a map that has become empty, for the caller to free; NULL where there is none. */
+/* Takes the table out of a map that has no need of one any more, for the caller to free; NULL where it stays. */
 uintptr_t *push__map_release(struct map *map);
 
 /* Objects one by one: *at starts at 0; NULL at the end. */

@@ -62,7 +62,7 @@ bool push__ring_check(const struct ring *ring, uint64_t tail)
     uint64_t len = tail - head;
     if (ring->cap == 0 || ring->cap != ring->take_cap || len > ring->cap || ring->put_at >= ring->cap)
         return false;
-    if (ring->head_seen > head || ring->tail_seen > tail || ring->most < len)
+    if (ring->head_seen > head || ring->tail_seen > tail)
         return false;
     uint64_t bytes = 0;
     size_t at = ring->take_at;

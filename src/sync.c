@@ -31,7 +31,17 @@ int push__lock_init(struct lock *lock, enum lock_rank rank)
 #else
     (void)rank;
 #endif
-    return -pthread_mutex_init(&lock->mutex, NULL);
+    pthread_mutexattr_t attr;
+    int rc = pthread_mutexattr_init(&attr);
+    if (rc == 0) {
+#ifdef __GLIBC__
+        /* Locks are held for some tens of nanoseconds: spin for a moment before sleeping. */
+        pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+        rc = pthread_mutex_init(&lock->mutex, &attr);
+        pthread_mutexattr_destroy(&attr);
+    }
+    return -rc;
 }
 
 void push__lock_destroy(struct lock *lock)
@@ -171,10 +181,9 @@ int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline 
     if (rc < 0)
         return rc;
     waitq_add(q, &sleep.self);
-    bool in_time = true;
     pthread_cleanup_push(sleep_cancelled, &sleep);
-    while (!sleep.self.woken && in_time)
-        in_time = push__cond_wait(&sleep.self.cond, lock, deadline);
+    while (!sleep.self.woken && push__cond_wait(&sleep.self.cond, lock, deadline))
+        continue;
     pthread_cleanup_pop(0);
     sleep_end(&sleep);
     return sleep.self.woken ? 0 : -ETIMEDOUT;

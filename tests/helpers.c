@@ -177,6 +177,7 @@ int test_end(void **state)
 {
     (void)state;
     fail_allocations_after(-1);
+    thaw_all();
     push_shutdown();
     /* A joined thread leaves /proc a little later than the join returns; one that a failed test left behind is
      * woken by the shutdown. */
@@ -537,6 +538,34 @@ bool finish_cancelled(struct call *call)
     bool cancelled = join_call(call) == PTHREAD_CANCELED;
     free(call);
     return cancelled;
+}
+
+static atomic_int frozen;
+static atomic_int thaws;
+
+static void stay(int signal_number)
+{
+    (void)signal_number;
+    int saved = errno;
+    int seen = atomic_load(&thaws);
+    atomic_fetch_add(&frozen, 1);
+    while (atomic_load(&thaws) == seen)
+        sched_yield();
+    errno = saved;
+}
+
+void freeze(struct call *call)
+{
+    struct sigaction action = {.sa_handler = stay};
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    int before = atomic_load(&frozen);
+    assert_int_equal(pthread_kill(call->thread, SIGUSR1), 0);
+    assert_eventually(atomic_load(&frozen) > before);
+}
+
+void thaw_all(void)
+{
+    atomic_fetch_add(&thaws, 1);
 }
 
 /* ---- Crews of threads ------------------------------------------------------------------------------------ */

@@ -34,14 +34,14 @@
 /* ---- Scale ----------------------------------------------------------------------------------------------- */
 
 #if defined(__SANITIZE_THREAD__)
-#define SANITIZER_SLOWDOWN 10
-#elif defined(__SANITIZE_ADDRESS__)
 #define SANITIZER_SLOWDOWN 3
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZER_SLOWDOWN 2
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define SANITIZER_SLOWDOWN 10
-#elif __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
 #define SANITIZER_SLOWDOWN 3
+#elif __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZER_SLOWDOWN 2
 #endif
 #endif
 #ifndef SANITIZER_SLOWDOWN
@@ -63,11 +63,11 @@ int test_begin(void **state);
 int test_end(void **state);
 
 /* The main function of every test program: sets the counting allocator and runs the tests. */
-#define TEST_MAIN(tests)                                                                                            \
-    int main(void)                                                                                                  \
-    {                                                                                                               \
-        helpers_init();                                                                                             \
-        return cmocka_run_group_tests(tests, NULL, NULL);                                                           \
+#define TEST_MAIN(tests)                                                                                           \
+    int main(void)                                                                                                 \
+    {                                                                                                              \
+        helpers_init();                                                                                            \
+        return cmocka_run_group_tests(tests, NULL, NULL);                                                          \
     }
 
 void helpers_init(void);
@@ -100,13 +100,13 @@ int64_t now_ns(void);
 #define PATIENCE (20 * SECOND)
 
 /* Looks again and again until the condition holds, or patience runs out. */
-#define AWAIT(condition)                                                                                            \
-    for (int64_t await_end_ = now_ns() + PATIENCE; !(condition) && now_ns() < await_end_;)                          \
+#define AWAIT(condition)                                                                                           \
+    for (int64_t await_end_ = now_ns() + PATIENCE; !(condition) && now_ns() < await_end_;)                         \
     pause_briefly()
-#define assert_eventually(condition)                                                                                \
-    do {                                                                                                            \
-        AWAIT(condition);                                                                                           \
-        assert_true(condition);                                                                                     \
+#define assert_eventually(condition)                                                                               \
+    do {                                                                                                           \
+        AWAIT(condition);                                                                                          \
+        assert_true(condition);                                                                                    \
     } while (0)
 void pause_briefly(void);
 
@@ -151,25 +151,25 @@ void assert_error_(push_client *c, int error, const char *file, int line);
 #define assert_text(msg, text) assert_text_(msg, text, __FILE__, __LINE__)
 void assert_text_(push_msg *msg, const char *text, const char *file, int line);
 
-#define assert_report(r, delivered_, dropped_, disconnected_, timed_out_)                                           \
-    do {                                                                                                            \
-        assert_int_equal((r).delivered, delivered_);                                                                \
-        assert_int_equal((r).dropped, dropped_);                                                                    \
-        assert_int_equal((r).disconnected, disconnected_);                                                          \
-        assert_int_equal((r).timed_out, timed_out_);                                                                \
+#define assert_report(r, delivered_, dropped_, disconnected_, timed_out_)                                          \
+    do {                                                                                                           \
+        assert_int_equal((r).delivered, delivered_);                                                               \
+        assert_int_equal((r).dropped, dropped_);                                                                   \
+        assert_int_equal((r).disconnected, disconnected_);                                                         \
+        assert_int_equal((r).timed_out, timed_out_);                                                               \
     } while (0)
 
 /* A NULL result with that errno. */
-#define assert_null_errno(expression, error)                                                                        \
-    do {                                                                                                            \
-        errno = 0;                                                                                                  \
-        assert_null(expression);                                                                                    \
-        assert_int_equal(errno, error);                                                                             \
+#define assert_null_errno(expression, error)                                                                       \
+    do {                                                                                                           \
+        errno = 0;                                                                                                 \
+        assert_null(expression);                                                                                   \
+        assert_int_equal(errno, error);                                                                            \
     } while (0)
 
 push_client_stats stats_of(push_client *c);
-push_session *session(const char *id);                                    /* without clients */
-push_client *client(push_session *s, const char *id, size_t max_buffer);  /* blocking */
+push_session *session(const char *id);                                   /* without clients */
+push_client *client(push_session *s, const char *id, size_t max_buffer); /* blocking */
 push_client *client_with(push_session *s, const char *id, size_t max_buffer, push_overflow overflow);
 
 /* ---- Calls on another thread ----------------------------------------------------------------------------- */
@@ -217,6 +217,11 @@ pthread_t call_thread(struct call *call);
 struct result finish(struct call *call);
 /* Waits for the cancelled thread, and frees the call. False: the call had returned. */
 bool finish_cancelled(struct call *call);
+
+/* Holds the thread of a call that sleeps, wherever it stands (a signal handler does not return), until
+ * thaw_all: what happens meanwhile, happens between its being woken and its running on. */
+void freeze(struct call *call);
+void thaw_all(void);
 
 /* ---- Crews of threads ------------------------------------------------------------------------------------ */
 

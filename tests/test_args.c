@@ -116,22 +116,23 @@ static int check_world(void **state)
     return rc;
 }
 
-#define BAD(function) cmocka_unit_test_prestate_setup_teardown(function, build_world, check_world, (void *)#function)
+#define BAD(function)                                                                                              \
+    cmocka_unit_test_prestate_setup_teardown(function, build_world, check_world, (void *)#function)
 
 static push_msg *const MARK = (push_msg *)1;
 
-#define assert_cleared(expression, message)                                                                         \
-    do {                                                                                                            \
-        (message) = MARK;                                                                                           \
-        assert_int_equal(expression, -EINVAL);                                                                      \
-        assert_null(message);                                                                                       \
+#define assert_cleared(expression, message)                                                                        \
+    do {                                                                                                           \
+        (message) = MARK;                                                                                          \
+        assert_int_equal(expression, -EINVAL);                                                                     \
+        assert_null(message);                                                                                      \
     } while (0)
 
-#define assert_refused(expression, report)                                                                          \
-    do {                                                                                                            \
-        memset(&(report), 0xa5, sizeof(report));                                                                    \
-        assert_int_equal(expression, -EINVAL);                                                                      \
-        assert_report(report, 0, 0, 0, 0);                                                                          \
+#define assert_refused(expression, report)                                                                         \
+    do {                                                                                                           \
+        memset(&(report), 0xa5, sizeof(report));                                                                   \
+        assert_int_equal(expression, -EINVAL);                                                                     \
+        assert_report(report, 0, 0, 0, 0);                                                                         \
     } while (0)
 
 /* ---- Sessions -------------------------------------------------------------------------------------------- */

@@ -556,8 +556,8 @@ static void takeover_gets_the_mailbox_as_it_stands(void **state)
     (void)state;
     int data;
     push_session *s = session("s");
-    push_client *old = with_options(
-        s, "c", (push_client_options){.max_buffer = 3, .max_bytes = 9, .overflow = PUSH_DROP_NEWEST});
+    push_client *old =
+        with_options(s, "c", (push_client_options){.max_buffer = 3, .max_bytes = 9, .overflow = PUSH_DROP_NEWEST});
     push_client_set_data(old, &data);
     assert_put(old, "1");
     assert_put(old, "2");
@@ -923,7 +923,7 @@ static void open_push_delete(void *arg)
 {
     push_id me = push_id_int(*(uint64_t *)arg);
     push_client_options options = {.max_buffer = SIZE_MAX}; /* room for what the others push meanwhile */
-    for (int i = 0; i < SCALED(10000); i++) {
+    for (int i = 0; i < SCALED(50000); i++) {
         push_client *c = push_client_open(PUSH_ID("s"), me, &options);
         if (!EXPECT(c != NULL))
             continue;

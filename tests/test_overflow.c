@@ -310,8 +310,8 @@ static void drop_oldest_evicts_as_many_as_needed(void **state)
 {
     (void)state;
     push_session *s = session("s");
-    push_client *c = with_options(
-        s, "c", (push_client_options){.max_buffer = 5, .max_bytes = 10, .overflow = PUSH_DROP_OLDEST});
+    push_client *c =
+        with_options(s, "c", (push_client_options){.max_buffer = 5, .max_bytes = 10, .overflow = PUSH_DROP_OLDEST});
     push_report report;
     assert_int_equal(send_bytes(c, 2, NULL), 1);
     assert_int_equal(send_bytes(c, 3, NULL), 1);

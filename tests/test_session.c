@@ -363,8 +363,7 @@ static void a_blocked_push_ends_when_there_is_room(void **state)
     push_client *room = client(s, "room", 9);
     for (int kind = 0; kind < 2; kind++) {
         assert_int_equal(push_session_push(s, "fill", 4), 3);
-        struct call *push =
-            kind == 0 ? begin_push(s, "late") : begin_send_all(s, "late", PUSH_ID_NONE, -1);
+        struct call *push = kind == 0 ? begin_push(s, "late") : begin_send_all(s, "late", PUSH_ID_NONE, -1);
         assert_asleep(push);
         /* Who has room has it already. */
         assert_next(room, 0, "fill");
@@ -762,7 +761,7 @@ static void delete_if_empty_again_and_again(void *arg)
 static void create_push_delete(void *arg)
 {
     push_id me = push_id_int(*(uint64_t *)arg);
-    for (int i = 0; i < SCALED(20000); i++) {
+    for (int i = 0; i < SCALED(100000); i++) {
         push_session *s = push_session_new(PUSH_ID("s"), me, 1);
         if (!EXPECT(s != NULL))
             continue;
@@ -797,7 +796,7 @@ static void make_and_delete_sessions(void *arg)
 {
     uint64_t mine = *(uint64_t *)arg << 32;
     enum { N = 300 };
-    for (int round = 0; round < SCALED(40) + 1; round++) {
+    for (int round = 0; round < SCALED(100); round++) {
         for (uint64_t i = 0; i < N; i++) {
             push_session *s = push_session_new(push_id_int(mine + i), PUSH_ID("c"), 1);
             EXPECT(s && push_session_push(s, &i, sizeof(i)) == 1);

@@ -1,0 +1,518 @@
+/* Locks with ranks, deadlines on a clock that the test sets, and the wait queue. */
+#include "helpers.h"
+
+#include <limits.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sync.h"
+
+/* ---- The clock, and condition variables that cannot be had ----------------------------------------------- */
+
+static struct {
+    bool set;
+    struct timespec now;
+} fake_clock;
+
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now)
+{
+    if (!fake_clock.set)
+        return __real_clock_gettime(id, now);
+    *now = fake_clock.now;
+    return id == CLOCK_MONOTONIC ? 0 : -1;
+}
+
+static void set_clock(time_t seconds, long nanoseconds)
+{
+    fake_clock.now = (struct timespec){seconds, nanoseconds};
+    fake_clock.set = true;
+}
+
+static int restore_clock(void **state)
+{
+    fake_clock.set = false;
+    return test_end(state);
+}
+
+static int cond_error;
+
+int __real_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr);
+int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr);
+int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr)
+{
+    clockid_t clock;
+    if (cond_error)
+        return cond_error;
+    if (!attr || pthread_condattr_getclock(attr, &clock) != 0 || clock != CLOCK_MONOTONIC)
+        return EINVAL;
+    return __real_pthread_cond_init(cond, attr);
+}
+
+/* ---- Deadlines ------------------------------------------------------------------------------------------- */
+
+static void test_no_deadline(void **state)
+{
+    (void)state;
+    static const int timeouts[] = {-1, -2, INT_MIN};
+    for (size_t i = 0; i < COUNT(timeouts); i++) {
+        struct deadline deadline = push__deadline_in(timeouts[i]);
+        assert_true(deadline.never);
+        set_clock((time_t)1 << 40, 0);
+        assert_false(push__deadline_passed(&deadline));
+        fake_clock.set = false;
+    }
+}
+
+static int64_t in_ns(struct timespec t)
+{
+    return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* For every kind of timeout and every place in a second: the sum is exact, its nanoseconds are valid, it has passed
+ * at that instant and not a nanosecond before. */
+static void test_deadlines_are_exact(void **state)
+{
+    (void)state;
+    static const int timeouts[] = {0,    1,    2,     10,      999,         1000,        1001,    1999,
+                                   2000, 9999, 60000, 3600000, INT_MAX - 1, INT_MAX - 7, 1 << 30, INT_MAX};
+    static const long places[] = {0, 1, 999999, 1000000, 499999999, 998999999, 999000000, 999000001, 999999999};
+    for (size_t i = 0; i < COUNT(timeouts); i++) {
+        for (size_t j = 0; j < COUNT(places); j++) {
+            set_clock(1234567, places[j]);
+            int64_t expected = in_ns(fake_clock.now) + timeouts[i] * MILLISECOND;
+            struct deadline deadline = push__deadline_in(timeouts[i]);
+            assert_false(deadline.never);
+            assert_in_range(deadline.at.tv_nsec, 0, 999999999);
+            assert_true(in_ns(deadline.at) == expected);
+
+            set_clock((time_t)(expected / SECOND), (long)(expected % SECOND));
+            assert_int_equal(push__now(), expected);
+            assert_true(push__deadline_passed(&deadline));
+            set_clock((time_t)((expected - 1) / SECOND), (long)((expected - 1) % SECOND));
+            assert_false(push__deadline_passed(&deadline));
+            set_clock((time_t)(expected / SECOND) + 1, 0);
+            assert_true(push__deadline_passed(&deadline));
+            set_clock((time_t)(expected / SECOND) - 1, 999999999);
+            assert_false(push__deadline_passed(&deadline));
+        }
+    }
+}
+
+/* ---- Ranks ----------------------------------------------------------------------------------------------- */
+
+/* How a child ends that takes a lock of one rank, then one of another; and lets them go, or only another. */
+static int child_status(enum lock_rank first, enum lock_rank second)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        struct lock a, b;
+        if (push__lock_init(&a, first) < 0 || push__lock_init(&b, second) < 0)
+            _exit(2);
+        lock_acquire(&a);
+        lock_acquire(&b);
+        lock_release(&b);
+        lock_release(&a);
+        lock_acquire(&b);
+        lock_release(&b);
+        _exit(0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void test_ranks_are_asserted(void **state)
+{
+    (void)state;
+    for (enum lock_rank first = RANK_INIT; first <= RANK_READY; first++) {
+        for (enum lock_rank second = RANK_INIT; second <= RANK_READY; second++) {
+            int status = child_status(first, second);
+            if (first < second)
+                assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+            else
+                assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        }
+    }
+}
+
+static void test_a_rank_not_held_cannot_be_left(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        push__rank_leave(RANK_PUSH);
+        _exit(0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+/* ---- The wait queue -------------------------------------------------------------------------------------- */
+
+enum { SLEEPERS = 8 };
+
+struct dormitory {
+    struct lock lock;
+    struct waitq q;
+    int in_queue;       /* threads that went to sleep, ever */
+    int order[64];      /* who came back, in order */
+    int back;           /* how many */
+    int handed_on;      /* wake-ups that cancelled threads passed to others */
+    int cancelled;      /* on_cancel calls */
+    bool lock_was_held; /* in all of them */
+};
+
+struct guest {
+    struct dormitory *d;
+    int number;
+    int timeout_ms;
+    int rc;
+    pthread_t thread;
+};
+
+static void dormitory_open(struct dormitory *d)
+{
+    *d = (struct dormitory){.lock_was_held = true};
+    assert_int_equal(push__lock_init(&d->lock, RANK_READY), 0);
+}
+
+static void dormitory_close(struct dormitory *d)
+{
+    lock_acquire(&d->lock);
+    assert_true(waitq_empty(&d->q));
+    lock_release(&d->lock);
+    push__lock_destroy(&d->lock);
+}
+
+static void on_cancel(void *arg, bool woken)
+{
+    struct dormitory *d = arg;
+    d->cancelled++;
+    if (pthread_mutex_trylock(&d->lock.mutex) == 0)
+        d->lock_was_held = false;
+    if (woken) {
+        d->handed_on++;
+        push__waitq_wake(&d->q);
+    }
+}
+
+static void *sleep_once(void *arg)
+{
+    struct guest *g = arg;
+    struct dormitory *d = g->d;
+    lock_acquire(&d->lock);
+    struct deadline deadline = push__deadline_in(g->timeout_ms);
+    d->in_queue++;
+    g->rc = push__waitq_sleep(&d->q, &d->lock, &deadline, on_cancel, d);
+    d->order[d->back++] = g->number;
+    lock_release(&d->lock);
+    return NULL;
+}
+
+static int locked_read(struct dormitory *d, const int *value)
+{
+    lock_acquire(&d->lock);
+    int copy = *value;
+    lock_release(&d->lock);
+    return copy;
+}
+
+/* Puts one more thread to sleep, and returns once it is in the queue. */
+static void check_in(struct dormitory *d, struct guest *g, int number, int timeout_ms)
+{
+    *g = (struct guest){.d = d, .number = number, .timeout_ms = timeout_ms, .rc = 1};
+    int before = locked_read(d, &d->in_queue);
+    assert_int_equal(pthread_create(&g->thread, NULL, sleep_once, g), 0);
+    assert_eventually(locked_read(d, &d->in_queue) == before + 1);
+}
+
+/* True where the thread was cancelled. */
+static bool check_out(struct guest *g)
+{
+    void *value;
+    assert_int_equal(pthread_join(g->thread, &value), 0);
+    return value == PTHREAD_CANCELED;
+}
+
+static void wake(struct dormitory *d)
+{
+    lock_acquire(&d->lock);
+    push__waitq_wake(&d->q);
+    lock_release(&d->lock);
+}
+
+static void test_first_come_first_woken(void **state)
+{
+    (void)state;
+    struct dormitory d;
+    struct guest guests[SLEEPERS];
+    dormitory_open(&d);
+    for (int i = 0; i < SLEEPERS; i++)
+        check_in(&d, &guests[i], i, i % 2 ? -1 : INT_MAX);
+    for (int i = 0; i < SLEEPERS; i++) {
+        assert_int_equal(locked_read(&d, &d.back), i);
+        wake(&d);
+        assert_eventually(locked_read(&d, &d.back) == i + 1);
+        assert_false(check_out(&guests[i]));
+        assert_int_equal(guests[i].rc, 0);
+        assert_int_equal(d.order[i], i);
+    }
+    /* Nobody is there, and nothing is remembered. */
+    wake(&d);
+    check_in(&d, &guests[0], 0, 1);
+    assert_false(check_out(&guests[0]));
+    assert_int_equal(guests[0].rc, -ETIMEDOUT);
+    dormitory_close(&d);
+}
+
+static void test_wake_all(void **state)
+{
+    (void)state;
+    struct dormitory d;
+    struct guest guests[SLEEPERS];
+    dormitory_open(&d);
+    for (int i = 0; i < SLEEPERS; i++)
+        check_in(&d, &guests[i], i, -1);
+    lock_acquire(&d.lock);
+    push__waitq_wake_all(&d.q);
+    assert_true(waitq_empty(&d.q));
+    push__waitq_wake_all(&d.q);
+    lock_release(&d.lock);
+    for (int i = 0; i < SLEEPERS; i++) {
+        assert_false(check_out(&guests[i]));
+        assert_int_equal(guests[i].rc, 0);
+    }
+    dormitory_close(&d);
+}
+
+/* Who times out leaves the queue, wherever he stands in it, and the order of the others. */
+static void test_a_timeout_leaves_the_others(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 3; late++) {
+        struct dormitory d;
+        struct guest guests[3];
+        dormitory_open(&d);
+        for (int i = 0; i < 3; i++)
+            check_in(&d, &guests[i], i, i == late ? 1 : -1);
+        assert_false(check_out(&guests[late]));
+        assert_int_equal(guests[late].rc, -ETIMEDOUT);
+        for (int i = 0; i < 3; i++) {
+            if (i == late)
+                continue;
+            wake(&d);
+            assert_false(check_out(&guests[i]));
+            assert_int_equal(guests[i].rc, 0);
+        }
+        assert_int_equal(d.back, 3);
+        dormitory_close(&d);
+    }
+}
+
+/* A wake-up that comes when the deadline has passed, and the thread has not got the lock back yet, counts. */
+static void test_woken_at_the_deadline(void **state)
+{
+    (void)state;
+    struct dormitory d;
+    struct guest g;
+    dormitory_open(&d);
+    check_in(&d, &g, 0, 30);
+    lock_acquire(&d.lock);
+    struct deadline later = push__deadline_in(60);
+    AWAIT(push__deadline_passed(&later));
+    bool asleep = !waitq_empty(&d.q);
+    push__waitq_wake(&d.q);
+    lock_release(&d.lock);
+    assert_false(check_out(&g));
+    assert_int_equal(g.rc, asleep ? 0 : -ETIMEDOUT);
+    dormitory_close(&d);
+}
+
+static void test_time_passes(void **state)
+{
+    (void)state;
+    struct dormitory d;
+    struct guest g;
+    dormitory_open(&d);
+    int64_t begin = now_ns();
+    check_in(&d, &g, 0, 25);
+    assert_false(check_out(&g));
+    assert_int_equal(g.rc, -ETIMEDOUT);
+    assert_true(now_ns() - begin >= 25 * MILLISECOND);
+    dormitory_close(&d);
+}
+
+/* ---- Cancellation ---------------------------------------------------------------------------------------- */
+
+static void test_a_cancelled_sleeper_leaves_the_queue(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 3; gone++) {
+        struct dormitory d;
+        struct guest guests[3];
+        dormitory_open(&d);
+        for (int i = 0; i < 3; i++)
+            check_in(&d, &guests[i], i, -1);
+        assert_int_equal(pthread_cancel(guests[gone].thread), 0);
+        assert_true(check_out(&guests[gone]));
+        assert_int_equal(d.cancelled, 1);
+        assert_int_equal(d.handed_on, 0);
+        assert_true(d.lock_was_held);
+        for (int i = 0; i < 3; i++) {
+            if (i == gone)
+                continue;
+            wake(&d);
+            assert_false(check_out(&guests[i]));
+            assert_int_equal(guests[i].rc, 0);
+        }
+        dormitory_close(&d);
+    }
+}
+
+/* The first is cancelled, and woken before it has the lock back: the wake-up goes on to the second. */
+static void test_a_cancelled_sleeper_hands_its_wake_up_on(void **state)
+{
+    (void)state;
+    int handed_on = 0;
+    for (int i = 0; i < 100 && handed_on == 0; i++) {
+        struct dormitory d;
+        struct guest guests[2];
+        dormitory_open(&d);
+        check_in(&d, &guests[0], 0, -1);
+        check_in(&d, &guests[1], 1, -1);
+        lock_acquire(&d.lock);
+        pthread_cancel(guests[0].thread);
+        push__waitq_wake(&d.q);
+        lock_release(&d.lock);
+        bool cancelled = check_out(&guests[0]);
+        if (!cancelled) {
+            /* It was quicker than the cancellation. */
+            assert_int_equal(guests[0].rc, 0);
+            wake(&d);
+        }
+        assert_false(check_out(&guests[1]));
+        assert_int_equal(guests[1].rc, 0);
+        assert_true(d.lock_was_held);
+        assert_int_equal(d.cancelled, cancelled);
+        assert_int_equal(d.handed_on, cancelled);
+        handed_on = d.handed_on;
+        dormitory_close(&d);
+    }
+    assert_int_equal(handed_on, 1);
+}
+
+/* As many wake-ups as there are sleepers left: however cancels and wakes meet, each of those comes back. */
+static void test_no_wake_up_is_lost_to_cancellation(void **state)
+{
+    (void)state;
+    uint64_t seed = 1;
+    for (int round = 0; round < SCALED(300); round++) {
+        struct dormitory d;
+        struct guest guests[SLEEPERS];
+        bool doomed[SLEEPERS];
+        int stay = 0;
+        dormitory_open(&d);
+        for (int i = 0; i < SLEEPERS; i++) {
+            check_in(&d, &guests[i], i, -1);
+            doomed[i] = random_next(&seed) % 2;
+            stay += !doomed[i];
+        }
+        int wakes = stay;
+        for (int i = 0; i < SLEEPERS; i++) {
+            if (random_next(&seed) % 2 && wakes > 0) {
+                wakes--;
+                wake(&d);
+            }
+            if (doomed[i])
+                assert_int_equal(pthread_cancel(guests[i].thread), 0);
+        }
+        while (wakes-- > 0)
+            wake(&d);
+        /* A doomed thread that came back before it was cancelled has used a wake-up: once all of them have gone,
+         * the rest is owed. */
+        int used = 0;
+        for (int i = 0; i < SLEEPERS; i++) {
+            if (doomed[i] && !check_out(&guests[i]))
+                used++;
+        }
+        while (used-- > 0)
+            wake(&d);
+        for (int i = 0; i < SLEEPERS; i++) {
+            if (!doomed[i]) {
+                assert_false(check_out(&guests[i]));
+                assert_int_equal(guests[i].rc, 0);
+            }
+        }
+        assert_true(d.lock_was_held);
+        dormitory_close(&d);
+    }
+}
+
+/* ---- Failure --------------------------------------------------------------------------------------------- */
+
+static void test_no_condition_variable(void **state)
+{
+    (void)state;
+    struct dormitory d;
+    struct guest g;
+    dormitory_open(&d);
+    check_in(&d, &g, 0, -1);
+    cond_error = EPERM;
+    lock_acquire(&d.lock);
+    struct sleeper *last = d.q.last;
+    struct deadline deadline = push__deadline_in(0);
+    assert_int_equal(push__waitq_sleep(&d.q, &d.lock, &deadline, on_cancel, &d), -EPERM);
+    assert_ptr_equal(d.q.last, last);
+    lock_release(&d.lock);
+    cond_error = 0;
+    wake(&d);
+    assert_false(check_out(&g));
+    assert_int_equal(g.rc, 0);
+    dormitory_close(&d);
+}
+
+/* ---- Patience -------------------------------------------------------------------------------------------- */
+
+static void test_patience(void **state)
+{
+    (void)state;
+    patience p = patience_after_sleep(1000 * 1000 * 1000);
+    assert_int_equal(p, PATIENCE_MIN);
+    /* Success makes for more of it, up to the limit. */
+    for (int i = 0; i < 20; i++) {
+        patience next = patience_after_yield(p);
+        assert_true(next > p || next == PATIENCE_MAX);
+        assert_in_range(next, PATIENCE_MIN, PATIENCE_MAX);
+        p = next;
+    }
+    assert_int_equal(p, PATIENCE_MAX);
+    assert_int_equal(patience_after_sleep(0), PATIENCE_MAX);
+    assert_int_equal(patience_after_sleep(UINT64_MAX), PATIENCE_MIN);
+}
+
+#define CLOCK_TEST(function)                                                                                       \
+    cmocka_unit_test_prestate_setup_teardown(function, test_begin, restore_clock, (void *)#function)
+
+static const struct CMUnitTest tests[] = {CLOCK_TEST(test_no_deadline),
+                                          CLOCK_TEST(test_deadlines_are_exact),
+                                          TEST(test_ranks_are_asserted),
+                                          TEST(test_a_rank_not_held_cannot_be_left),
+                                          TEST(test_first_come_first_woken),
+                                          TEST(test_wake_all),
+                                          TEST(test_a_timeout_leaves_the_others),
+                                          TEST(test_woken_at_the_deadline),
+                                          TEST(test_time_passes),
+                                          TEST(test_a_cancelled_sleeper_leaves_the_queue),
+                                          TEST(test_a_cancelled_sleeper_hands_its_wake_up_on),
+                                          TEST(test_no_wake_up_is_lost_to_cancellation),
+                                          TEST(test_no_condition_variable),
+                                          TEST(test_patience)};
+
+TEST_MAIN(tests)

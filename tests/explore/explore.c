@@ -83,9 +83,8 @@ static unsigned long explore(const struct scenario *scenario, const struct bound
             exit(1);
         }
     }
-    if (executions < scenario->least) {
-        fprintf(stderr, "explore: %s: fewer executions than the %lu that there were\n", scenario->name,
-                scenario->least);
+    if (scenario->least == 0 || executions < scenario->least) {
+        fprintf(stderr, "explore: %s: fewer executions than %lu\n", scenario->name, scenario->least);
         exit(1);
     }
     return executions;

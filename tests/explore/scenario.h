@@ -22,8 +22,9 @@ struct scenario {
     void (*threads[MAX_THREADS])(void);
     void (*finish)(void);
     const char *outcomes[MAX_OUTCOMES]; /* each must be seen in some execution: see outcome() */
-    unsigned long least;                /* executions that there must be within the default bounds */
-    int fewer_preemptions;              /* than elsewhere, where the threads take very many steps */
+    unsigned long
+        least; /* executions within the default bounds: about half of those there were when it was written */
+    int fewer_preemptions; /* than elsewhere, where the threads take very many steps */
 };
 
 /* Each list ends with a scenario without name. */

@@ -13,6 +13,7 @@
 #include "fixture.h"
 #include "heap.h"
 #include "scenario.h"
+#include "trace.h"
 
 #ifdef EXPLORE_SANITIZED
 #include <sanitizer/common_interface_defs.h>
@@ -41,6 +42,7 @@ static void execute(const struct scenario *scenario)
 {
     x = (struct fixture){0};
     current = scenario;
+    trace_clear();
     scenario->set_up();
     schedule_run(scenario->threads, fixture_check);
     fixture_check();

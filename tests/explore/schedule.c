@@ -323,7 +323,6 @@ void schedule_run(void (*const *runs)(void), void (*invariant)(void))
     invariant_fn = invariant;
     used = (struct bounds){0};
     choices_len = 0;
-    trace_clear();
     for (threads_len = 1; threads_len <= MAX_THREADS && runs[threads_len - 1]; threads_len++) {
         struct thread *t = &threads[threads_len];
         struct coroutine coroutine = t->coroutine;

@@ -24,6 +24,7 @@ static size_t names_len;
 void trace_clear(void)
 {
     steps_len = 0;
+    names_len = 0;
 }
 
 void trace_add(int thread, const char *what, const volatile void *object, const void *code)

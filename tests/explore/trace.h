@@ -2,6 +2,7 @@
 #ifndef EXPLORE_TRACE_H
 #define EXPLORE_TRACE_H
 
+/* Forgets all, names too. */
 void trace_clear(void);
 
 /* Strings are not copied. */

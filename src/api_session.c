@@ -85,16 +85,18 @@ int push_session_pull(push_session *s, push_id client, push_msg **msg, int timeo
         *msg = NULL;
     if (!s || !msg || !id_valid(client))
         return -EINVAL;
-    push_client *c = find_client(s, client);
+    push_client *c = push__roster_find_locked(s, client, push__id_hash(client));
     if (!c)
         return -ENOENT;
-    int rc = push_client_pull(c, msg, 0);
-    if (rc == -EAGAIN && timeout_ms != 0) {
-        pthread_cleanup_push(unref_client, c);
-        rc = push_client_pull(c, msg, timeout_ms);
-        pthread_cleanup_pop(0);
-    }
-    push__client_unref(c);
+    size_t gap = 0;
+    if (push__mailbox_take_locked(c, msg, &gap))
+        return gap <= INT_MAX ? (int)gap : INT_MAX;
+    client_ref(c);
+    lock_release(&c->lock);
+    int rc;
+    pthread_cleanup_push(unref_client, c);
+    rc = push_client_pull(c, msg, timeout_ms);
+    pthread_cleanup_pop(1);
     return rc;
 }
 

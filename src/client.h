@@ -20,7 +20,8 @@
  * Tags of the fields:  I immutable   [m] mailbox lock   [p] push lock of the session   [pm] written under both,
  * read under either   [ps] producer's side: [p] without WORD_SLOW, [m] with it   a atomic
  *
- * The fields that pulls use and those that pushes use lie a cache line apart.
+ * The fields that pulls use and those that pushes use lie on different cache lines, wherever malloc puts the
+ * client: at least 48 bytes lie between them, and blocks begin at multiples of 16.
  */
 #ifndef PUSH_SRC_CLIENT_H
 #define PUSH_SRC_CLIENT_H
@@ -58,27 +59,26 @@ struct client_extra {
 };
 
 struct push_client {
-    /* The consumers' side. */
-    struct lock lock;
-    struct ring *pull_ring;           /* [m] the same as ring */
-    struct waitq sleepers;            /* [m] pulls that sleep */
-    struct push_node *waiting_pushes; /* [m] circular, the last one; each pull that makes room takes the first in */
-    struct client_extra *extra;       /* [m] NULL until needed */
-
-    /* Neither's. */
-    _Atomic(void *) data;  /* a the caller's */
-    push_session *session; /* I a reference */
-    size_t max_buffer;     /* [pm] I, but for a take-over before anybody knows the new client */
-
     /* The producer's side. */
-    struct ring *ring;     /* [pm] or [m] with WORD_SLOW; NULL until the first message */
     _Atomic uint64_t word; /* a tail and flags; publishing releases, and pairs with the acquire of pulls */
+    struct ring *ring;     /* [pm] or [m] with WORD_SLOW; NULL until the first message */
+
+    /* Used by neither in the plain case. */
+    _Atomic(void *) data;             /* a the caller's */
+    push_session *session;            /* I a reference */
+    size_t max_buffer;                /* [pm] I, but for a take-over before anybody knows the new client */
+    struct client_extra *extra;       /* [m] NULL until needed */
+    struct push_node *waiting_pushes; /* [m] circular, the last one; each pull that makes room takes the first in */
+    struct waitq sleepers;            /* [m] pulls that sleep */
+
+    /* The consumers' side, and what look-ups by id touch. */
     _Atomic uint32_t refs; /* a handles, the session's map, snapshots, the poller */
     uint8_t overflow;      /* as max_buffer: a push_overflow */
     bool taken_over;       /* [m] its mailbox went to another client */
     patience patience;     /* [m] of its pulls */
-
-    struct key key; /* I last: see id.h */
+    struct lock lock;
+    struct ring *pull_ring; /* [m] the same as ring */
+    struct key key;         /* I last: see id.h */
 };
 
 static inline push_client *client_of_key(struct key *key)

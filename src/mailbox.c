@@ -189,7 +189,9 @@ static void move_waiting_locked(push_client *from, push_client *to)
 
 void push__mailbox_move(push_client *from, push_client *to)
 {
+    /* Both locks: as soon as a waiting push knows that it is with `to`, it may leave. */
     lock_acquire(&from->lock);
+    lock_acquire_as(&to->lock, RANK_HEIR);
     to->max_buffer = from->max_buffer;
     to->overflow = from->overflow;
     to->patience = from->patience;
@@ -206,6 +208,7 @@ void push__mailbox_move(push_client *from, push_client *to)
     atomic_store_explicit(&to->word, word_of(from) & ~(uint64_t)WORD_ALERT, memory_order_relaxed);
     atomic_store_explicit(&from->word, WORD_CLOSED, memory_order_release);
     move_waiting_locked(from, to);
+    lock_release_as(&to->lock, RANK_HEIR);
     from->taken_over = true;
     push__waitq_wake_all(&from->sleepers);
     if (from->extra)

@@ -92,6 +92,10 @@ enum node_state push__mailbox_withdraw(struct push_node *node);
 /* As push_client_pull_many. */
 int push__mailbox_pull(push_client *c, push_msg **msgs, size_t max, size_t *gap, int timeout_ms);
 
+/* Takes one message that is there: true. Under the mailbox lock, lets it go, and a reference of it is not needed
+ * for that: see push__roster_find_locked. False: there is none; the lock is kept. */
+bool push__mailbox_take_locked(push_client *c, push_msg **msg, size_t *gap);
+
 /* As push_client_fd. */
 int push__mailbox_fd(push_client *c);
 

@@ -171,6 +171,17 @@ static int wait_for_message_locked(push_client *c, push_msg **msgs, size_t max, 
     return rc < 0 ? rc : take_or_wait_locked(c, msgs, max, gap, &deadline, garbage);
 }
 
+bool push__mailbox_take_locked(push_client *c, push_msg **msg, size_t *gap)
+{
+    struct garbage garbage = {0};
+    if (take_locked(c, msg, 1, gap, &garbage) == 0)
+        return false;
+    lock_release(&c->lock);
+    if (garbage.returned)
+        push__garbage_free(&garbage);
+    return true;
+}
+
 int push__mailbox_pull(push_client *c, push_msg **msgs, size_t max, size_t *gap, int timeout_ms)
 {
     struct garbage garbage = {0};

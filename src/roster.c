@@ -14,6 +14,17 @@ push_client *push__roster_find(push_session *s, push_id id, uint64_t hash)
     return c;
 }
 
+push_client *push__roster_find_locked(push_session *s, push_id id, uint64_t hash)
+{
+    lock_acquire(&s->clients_lock);
+    struct key *key = push__map_get(&s->clients, id, hash);
+    push_client *c = key ? client_of_key(key) : NULL;
+    if (c)
+        lock_acquire(&c->lock);
+    lock_release(&s->clients_lock);
+    return c;
+}
+
 void push__roster_found(push_session *s, push_client *c)
 {
     push__map_add(&s->clients, &c->key);
@@ -28,7 +39,6 @@ struct join {
     uintptr_t *table;   /* in: a larger table; out: the old one */
     uint32_t table_cap;
     push_client *displaced; /* out: the map's reference to the client that had the id */
-    bool close_displaced;
 };
 
 /* A client of that id is there, and open. Under the clients lock, and for a take-over the push lock. */
@@ -47,7 +57,6 @@ static int meet_locked(push_session *s, push_client *there, push_duplicate dupli
                               memory_order_release);
         break;
     case PUSH_REPLACE:
-        join->close_displaced = true;
         break;
     }
     push__map_replace(&s->clients, &there->key, &join->fresh->key);
@@ -134,10 +143,7 @@ int push__roster_join(push_session *s, push_id id, const push_client_options *op
     if (join.fresh)
         push__client_unref(join.fresh);
     if (join.displaced) {
-        if (join.close_displaced)
-            push__mailbox_close(join.displaced);
-        drop_stale_snapshot(s);
-        push__client_unref(join.displaced);
+        push__roster_left(s, join.displaced);
     }
     return rc;
 }

@@ -22,6 +22,10 @@ struct snapshot {
 /* The client of that id, with a reference; NULL. */
 push_client *push__roster_find(push_session *s, push_id id, uint64_t hash);
 
+/* The same, with its mailbox lock held instead of a reference: enough to keep it, because whoever takes a client
+ * out of the map closes it, under that lock, before he lets its reference go. */
+push_client *push__roster_find_locked(push_session *s, push_id id, uint64_t hash);
+
 /* Finds, makes, or replaces a client as options->duplicate says: one reference in *out. The options are valid.
  * Returns 0; -EPIPE: the session is closed; -EEXIST, -ENOMEM, or what making a lock said. */
 int push__roster_join(push_session *s, push_id id, const push_client_options *options, push_client **out);

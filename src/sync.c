@@ -31,7 +31,17 @@ int push__lock_init(struct lock *lock, enum lock_rank rank)
 #else
     (void)rank;
 #endif
-    return -pthread_mutex_init(&lock->mutex, NULL);
+    pthread_mutexattr_t attr;
+    int rc = pthread_mutexattr_init(&attr);
+    if (rc == 0) {
+#ifdef __GLIBC__
+        /* Locks are held for some tens of nanoseconds: spin for a moment before sleeping. */
+        pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+        rc = pthread_mutex_init(&lock->mutex, &attr);
+        pthread_mutexattr_destroy(&attr);
+    }
+    return -rc;
 }
 
 void push__lock_destroy(struct lock *lock)

@@ -19,6 +19,7 @@ enum lock_rank {
     RANK_PUSH,     /* a session: one fan-out at a time */
     RANK_CLIENTS,  /* a session: its client map */
     RANK_MAILBOX,  /* a client: its mailbox */
+    RANK_HEIR,     /* the same, of the client that a mailbox is being moved to */
     RANK_WAIT,     /* a push that waits */
     RANK_READY     /* a poller */
 };
@@ -48,20 +49,45 @@ void push__rank_leave(enum lock_rank rank);
 int push__lock_init(struct lock *lock, enum lock_rank rank);
 void push__lock_destroy(struct lock *lock);
 
-static inline void lock_acquire(struct lock *lock)
+/* Takes the lock, or lets it go, as one of another rank than it was made with. */
+static inline void lock_acquire_as(struct lock *lock, enum lock_rank rank)
 {
 #ifdef PUSH_LOCK_RANKS
-    push__rank_enter(lock->rank);
+    push__rank_enter(rank);
+#else
+    (void)rank;
 #endif
     pthread_mutex_lock(&lock->mutex);
 }
 
-static inline void lock_release(struct lock *lock)
+static inline void lock_release_as(struct lock *lock, enum lock_rank rank)
 {
 #ifdef PUSH_LOCK_RANKS
-    push__rank_leave(lock->rank); /* before the lock: who takes it next may free it */
+    push__rank_leave(rank); /* before the lock: who takes it next may free it */
+#else
+    (void)rank;
 #endif
     pthread_mutex_unlock(&lock->mutex);
+}
+
+static inline enum lock_rank lock_rank(const struct lock *lock)
+{
+#ifdef PUSH_LOCK_RANKS
+    return lock->rank;
+#else
+    (void)lock;
+    return RANK_INIT;
+#endif
+}
+
+static inline void lock_acquire(struct lock *lock)
+{
+    lock_acquire_as(lock, lock_rank(lock));
+}
+
+static inline void lock_release(struct lock *lock)
+{
+    lock_release_as(lock, lock_rank(lock));
 }
 
 /* ---- Deadlines ---- */

@@ -34,14 +34,14 @@
 /* ---- Scale ----------------------------------------------------------------------------------------------- */
 
 #if defined(__SANITIZE_THREAD__)
-#define SANITIZER_SLOWDOWN 10
-#elif defined(__SANITIZE_ADDRESS__)
 #define SANITIZER_SLOWDOWN 3
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZER_SLOWDOWN 2
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define SANITIZER_SLOWDOWN 10
-#elif __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
 #define SANITIZER_SLOWDOWN 3
+#elif __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZER_SLOWDOWN 2
 #endif
 #endif
 #ifndef SANITIZER_SLOWDOWN

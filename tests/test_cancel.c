@@ -633,7 +633,7 @@ static void pulls_cancelled_at_any_moment(void **state)
 {
     (void)state;
     uint64_t seed = 5;
-    for (int round = 0; round < SCALED(1500) + 30; round++) {
+    for (int round = 0; round < SCALED(5000); round++) {
         push_session *s = session("s");
         push_client *c = client(s, "c", (size_t)round % 4);
         struct victim victims[2] = {{.s = s, .c = c, .kind = round % 3}, {.s = s, .c = c, .kind = (round + 1) % 3}};
@@ -692,7 +692,7 @@ static void pushes_cancelled_at_any_moment(void **state)
 {
     (void)state;
     uint64_t seed = 6;
-    for (int round = 0; round < SCALED(1500) + 30; round++) {
+    for (int round = 0; round < SCALED(5000); round++) {
         push_session *s = session("s");
         push_client *c = client(s, "c", (size_t)round % 4);
         push_client *wide = client_with(s, "wide", 2, PUSH_DROP_OLDEST);
@@ -756,7 +756,7 @@ static void poller_waits_cancelled_at_any_moment(void **state)
 {
     (void)state;
     uint64_t seed = 7;
-    for (int round = 0; round < SCALED(1500) + 30; round++) {
+    for (int round = 0; round < SCALED(5000); round++) {
         push_session *s = session("s");
         push_client *c = client(s, "c", 2);
         push_poller *p = push_poller_new();

@@ -923,7 +923,7 @@ static void open_push_delete(void *arg)
 {
     push_id me = push_id_int(*(uint64_t *)arg);
     push_client_options options = {.max_buffer = SIZE_MAX}; /* room for what the others push meanwhile */
-    for (int i = 0; i < SCALED(10000); i++) {
+    for (int i = 0; i < SCALED(50000); i++) {
         push_client *c = push_client_open(PUSH_ID("s"), me, &options);
         if (!EXPECT(c != NULL))
             continue;

@@ -619,7 +619,7 @@ static void asked_for_by_many_at_once(void **state)
 {
     (void)state;
     push_session *s = session("s");
-    for (int round = 0; round < SCALED(200) + 1; round++) {
+    for (int round = 0; round < SCALED(1000); round++) {
         push_client *c = client(s, "c", 1);
         int before = count_descriptors();
         struct asking asking[4];

@@ -438,7 +438,7 @@ static void free_runs_on_the_thread_of_the_last_reference(void **state)
 static void ref_and_unref(void *arg)
 {
     push_msg *msg = arg;
-    for (int i = 0; i < SCALED(100000); i++) {
+    for (int i = 0; i < SCALED(1000000); i++) {
         EXPECT(push_msg_ref(msg) == msg);
         EXPECT(push_msg_size(msg) == 7);
         push_msg_unref(msg);

@@ -821,7 +821,7 @@ static void consumers_that_share_a_poller(void **state)
 {
     (void)state;
     enum { CLIENTS = 20, CONSUMERS = 3 };
-    const int messages = SCALED(3000) + 10;
+    const int messages = SCALED(20000);
     push_session *s = session("s");
     push_poller *p = poller();
     for (int i = 0; i < CLIENTS; i++) {
@@ -863,7 +863,7 @@ static void wait_and_look(void *arg)
 static void add_push_remove(void *arg)
 {
     struct remover *r = arg;
-    for (int i = 0; i < SCALED(5000); i++) {
+    for (int i = 0; i < SCALED(50000); i++) {
         push_client *c = push_client_new(r->s, push_id_int(r->id), NULL);
         EXPECT(push_poller_add(r->p, c, NULL) == 0);
         push_msg *msg = push_msg_new("x", 1);

@@ -761,7 +761,7 @@ static void delete_if_empty_again_and_again(void *arg)
 static void create_push_delete(void *arg)
 {
     push_id me = push_id_int(*(uint64_t *)arg);
-    for (int i = 0; i < SCALED(20000); i++) {
+    for (int i = 0; i < SCALED(100000); i++) {
         push_session *s = push_session_new(PUSH_ID("s"), me, 1);
         if (!EXPECT(s != NULL))
             continue;
@@ -796,7 +796,7 @@ static void make_and_delete_sessions(void *arg)
 {
     uint64_t mine = *(uint64_t *)arg << 32;
     enum { N = 300 };
-    for (int round = 0; round < SCALED(40) + 1; round++) {
+    for (int round = 0; round < SCALED(100); round++) {
         for (uint64_t i = 0; i < N; i++) {
             push_session *s = push_session_new(push_id_int(mine + i), PUSH_ID("c"), 1);
             EXPECT(s && push_session_push(s, &i, sizeof(i)) == 1);

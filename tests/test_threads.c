@@ -957,7 +957,7 @@ static void deletes_race_with_waits(void **state)
     (void)state;
     static const int kinds[][4] = {{0, 1, 1, 2}, {0, 0, 1, 2}, {3, 1, 2, 0}, {1, 1, 2, 2}, {0, 0, 0, 3}};
     uint64_t seed = 1;
-    for (int round = 0; round < SCALED(2000) + 20; round++) {
+    for (int round = 0; round < SCALED(3000); round++) {
         push_session *s = session("s");
         push_client *c = client(s, "c", (size_t)round % 4);
         struct racer racers[4];

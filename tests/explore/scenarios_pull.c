@@ -7,6 +7,12 @@ static void two_slots(void)
     open_a(2, PUSH_BLOCK);
 }
 
+static void one_slot(void)
+{
+    open_session();
+    open_a(1, PUSH_BLOCK);
+}
+
 static void push_1(void)
 {
     x.rc[self->number] = push_number(1, -1);
@@ -180,6 +186,23 @@ static void readable_while_there(void)
     CHECK(push_number(2, 0) == 1 && explore_readable(x.fd));
 }
 
+/* The descriptor is still readable, for a message that was pulled: no pull has found the mailbox empty yet. So
+ * pushes need not look at it, and may come while a pull is about to clear it. */
+static void readable_and_empty(void)
+{
+    two_slots_with_fd();
+    CHECK(push_number(3, 0) == 1 && pull_number(x.a, 0) == 3 && explore_readable(x.fd));
+}
+
+static void readable_or_all_three_got(void)
+{
+    size_t got = all_got();
+    CHECK(got == 3 || explore_readable(x.fd));
+    drain(x.a);
+    CHECK(all_got() == 3 && times_got(1) == 1 && times_got(2) == 1 && !explore_readable(x.fd));
+    outcome(x.rc[1] > 0);
+}
+
 static void open_fd(void)
 {
     x.fd = push_client_fd(x.a);
@@ -210,6 +233,11 @@ static void readable_once_closed(void)
 const struct scenario pull_scenarios[] = {
     {.name = "pull-pull-push",
      .set_up = two_slots,
+     .threads = {pull_a, pull_a, push_1_and_2},
+     .finish = each_got_one,
+     .outcomes = {"1 goes to one", "1 goes to the other"}},
+    {.name = "pull-pull-push-full",
+     .set_up = one_slot,
      .threads = {pull_a, pull_a, push_1_and_2},
      .finish = each_got_one,
      .outcomes = {"1 goes to one", "1 goes to the other"}},
@@ -258,6 +286,11 @@ const struct scenario pull_scenarios[] = {
      .threads = {wait_and_try, push_1, push_2},
      .finish = readable_or_all_got,
      .outcomes = {"something is left", "all is got"}},
+    {.name = "fd-cleared-pull-pushes",
+     .set_up = readable_and_empty,
+     .threads = {try_a, push_1_and_2},
+     .finish = readable_or_all_three_got,
+     .outcomes = {"the pull is early", "it gets a message"}},
     {.name = "fd-pull-delete",
      .set_up = two_slots_with_fd,
      .threads = {try_a, push_1, delete_a},

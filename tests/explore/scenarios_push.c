@@ -237,6 +237,33 @@ static void both_delivered(void)
     CHECK(x.rc[1] == 2);
 }
 
+/* A small message fits where a big one waits, and must not overtake it. */
+static void half_full_by_bytes_and_b(void)
+{
+    half_full_by_bytes();
+    open_b(4, PUSH_BLOCK);
+}
+
+static void push_big_2(void)
+{
+    x.rc[self->number] = push_sized(2, (size_t)2 * NUMBER_SIZE, -1);
+}
+
+static void pull_a_three_times(void)
+{
+    pull_a_twice();
+    pull_a();
+}
+
+static void b_has_same_order(void)
+{
+    const int *got = x.got[3].list;
+    CHECK(x.rc[1] == 2 && x.rc[2] == 2 && x.got[3].len == 3 && got[0] == 1);
+    drain(x.b);
+    CHECK(x.got[0].len == 2 && x.got[0].list[0] == got[1] && x.got[0].list[1] == got[2]);
+    outcome(got[1] == 3);
+}
+
 /* ---- Policies that do not wait ---- */
 
 static void dropping_oldest(void)
@@ -358,12 +385,6 @@ static void push_5_and_6(void)
     CHECK(push_number(6, 0) == 1);
 }
 
-static void pull_a_three_times(void)
-{
-    pull_a_twice();
-    pull_a();
-}
-
 static void got_1_to_6(void)
 {
     drain(x.a);
@@ -395,9 +416,8 @@ static void on_free(void *data, void *arg)
     CHECK(data == &freed_number);
     CHECK(!x.done[0]);
     x.done[0] = true;
-    push_client_stats stats;
-    CHECK(push_client_stat(x.a, &stats) == 0);
-    CHECK(push_session_len(x.session) == 1);
+    CHECK(push_session_len(x.session) <= 1);
+    push_client_unref(push_client_find(x.session, PUSH_ID("a")));
 }
 
 static void full_of_wrapped(void)
@@ -414,6 +434,28 @@ static void pushed_over_it(void)
     drain(x.a);
     CHECK(x.done[0] && x.rc[1] == 1 && times_got(2) == 1);
     outcome(times_got(1) == 1);
+}
+
+/* ---- A deleted client that nobody holds goes at once: the session keeps nothing of it for its pushes ---- */
+
+static void unheld_with_wrapped(void)
+{
+    open_session();
+    push_client_unref(join("a", NULL));
+    push_msg *msg = push_msg_wrap(&freed_number, NUMBER_SIZE, on_free, NULL);
+    CHECK(push_session_send(x.session, msg, PUSH_ID_NONE, 0, NULL) == 1);
+    push_msg_unref(msg);
+}
+
+static void delete_by_id(void)
+{
+    CHECK(push_session_delete_client(x.session, PUSH_ID("a")));
+}
+
+static void gone_at_once(void)
+{
+    CHECK(x.done[0]);
+    outcome((size_t)x.rc[1]);
 }
 
 const struct scenario push_scenarios[] = {
@@ -462,6 +504,11 @@ const struct scenario push_scenarios[] = {
      .threads = {push_1, push_2, pull_a_b_a_b},
      .finish = same_order,
      .outcomes = {"1 comes first", "2 comes first"}},
+    {.name = "fan-out-one-order-bytes",
+     .set_up = half_full_by_bytes_and_b,
+     .threads = {push_big_2, push_3, pull_a_three_times},
+     .finish = b_has_same_order,
+     .outcomes = {"the big one comes first", "the small one comes first"}},
     {.name = "fan-out-full-delays-nobody",
      .set_up = a_full_b_free,
      .threads = {push_2, pull_b_then_a},
@@ -500,5 +547,10 @@ const struct scenario push_scenarios[] = {
      .threads = {push_2, pull_a},
      .finish = pushed_over_it,
      .outcomes = {"the message is evicted", "the message is pulled"}},
+    {.name = "deleted-client-goes-at-once",
+     .set_up = unheld_with_wrapped,
+     .threads = {push_2, delete_by_id},
+     .finish = gone_at_once,
+     .outcomes = {"it is deleted first", "it is pushed to first"}},
     {0},
 };

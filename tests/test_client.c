@@ -734,6 +734,38 @@ static void takeover_of_nobody_creates(void **state)
     push_session_unref(s);
 }
 
+/* Put-back messages, and more than max_buffer of them, go over too; the limit holds again once they are pulled. */
+static void takeover_keeps_what_was_put_back(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *old = client(s, "c", 2);
+    assert_put(old, "1");
+    assert_put(old, "2");
+    push_msg *one = pull_one(old, 0);
+    push_msg *two = pull_one(old, 0);
+    assert_put(old, "3");
+    assert_put(old, "4");
+    assert_int_equal(push_client_unpull(old, two), 0);
+    assert_int_equal(push_client_unpull(old, one), 0);
+    push_client *new = duplicate(s, "c", PUSH_TAKEOVER);
+    push_client_unref(old);
+    assert_int_equal(stats_of(new).queued, 4);
+    assert_int_equal(stats_of(new).queued_bytes, 4);
+    assert_int_equal(stats_of(new).pulled, 0);
+    assert_true(readable(push_client_fd(new)));
+    assert_next(new, 0, "1");
+    assert_next(new, 0, "2");
+    assert_int_equal(send_text(new, "5", NULL), 0);
+    assert_next(new, 0, "3");
+    assert_put(new, "5");
+    assert_next(new, 0, "4");
+    assert_next(new, 0, "5");
+    assert_empty(new);
+    push_client_unref(new);
+    push_session_unref(s);
+}
+
 /* Nobody holds the old handle: its mailbox lives on in the new one alone. */
 static void takeover_without_an_old_handle(void **state)
 {
@@ -965,6 +997,7 @@ static const struct CMUnitTest tests[] = {
     TEST(replace),
     TEST(takeover_gets_the_mailbox_as_it_stands),
     TEST(takeover_keeps_a_gap_at_the_end),
+    TEST(takeover_keeps_what_was_put_back),
     TEST(takeover_ends_pulls_and_keeps_pushes),
     TEST(takeover_of_a_rendezvous),
     TEST(takeover_of_nobody_creates),

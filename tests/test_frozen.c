@@ -176,6 +176,50 @@ static void each_message_wakes_a_pull_of_its_own(void **state)
     push_session_unref(s);
 }
 
+/* A pull that waited takes one of several: the descriptor and the poller go on to tell of the others. */
+static void others_came_before_the_pull_runs(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    for (size_t capacity = 0; capacity <= 3; capacity += 3) {
+        push_client *c = client(s, "c", capacity);
+        push_poller *p = push_poller_new();
+        push_event event;
+        assert_int_equal(push_poller_add(p, c, NULL), 0);
+        int fd = push_client_fd(c);
+        int poller_fd = push_poller_fd(p);
+        struct call *pull = begin_pull(c, -1);
+        assert_asleep(pull);
+        freeze(pull);
+        struct call *pushes[3];
+        for (int i = 0; i < 3; i++) {
+            pushes[i] = begin_send(c, (char[2]){(char)('0' + i)}, -1);
+            if (capacity == 0 && i > 0)
+                assert_asleep(pushes[i]);
+            else
+                assert_eventually(call_done(pushes[i]));
+        }
+        thaw_all();
+        assert_text(finish(pull).msg, "0");
+        for (int i = 1; i < 3; i++) {
+            assert_true(readable(fd));
+            assert_true(readable(poller_fd));
+            assert_int_equal(push_poller_wait(p, &event, 1, 0), 1);
+            assert_next(c, 0, ((char[2]){(char)('0' + i)}));
+        }
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(finish(pushes[i]).rc, 1);
+        assert_empty(c);
+        assert_false(readable(fd));
+        assert_int_equal(push_poller_wait(p, &event, 1, 0), -EAGAIN);
+        assert_false(readable(poller_fd));
+        push_poller_free(p);
+        assert_true(push_client_delete(c));
+        push_client_unref(c);
+    }
+    push_session_unref(s);
+}
+
 /* The message came before the delete: it is drained, by whoever comes. */
 static void deleted_before_the_pull_runs(void **state)
 {
@@ -477,6 +521,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_message_in_time_is_no_timeout),
     TEST(a_message_that_another_took),
     TEST(each_message_wakes_a_pull_of_its_own),
+    TEST(others_came_before_the_pull_runs),
     TEST(deleted_before_the_pull_runs),
     TEST(put_back_for_a_frozen_pull),
     TEST(evicted_before_the_pull_runs),

@@ -697,16 +697,26 @@ static const struct operation {
                   {"let go", op_let_go, 20}, {"unpull", op_unpull, 12},         {"fd", op_fd, 2},
                   {"poll", op_poll, 4},      {"poller wait", op_poller_wait, 8}};
 
+/* Each world has its own taste, or queues would never grow long nor many pushes wait: some operations are seldom in
+ * it, some often. */
+static int weights[COUNT(operations)];
+
+static void choose_weights(void)
+{
+    for (size_t i = 0; i < COUNT(operations); i++)
+        weights[i] = 1 + operations[i].weight * (int)below(4);
+}
+
 static const struct operation *random_operation(void)
 {
     int total = 0;
     for (size_t i = 0; i < COUNT(operations); i++)
-        total += operations[i].weight;
+        total += weights[i];
     int at = (int)below((size_t)total);
-    const struct operation *op = operations;
-    while ((at -= op->weight) >= 0)
-        op++;
-    return op;
+    size_t i = 0;
+    while ((at -= weights[i]) >= 0)
+        i++;
+    return &operations[i];
 }
 
 static void begin_world(uint64_t seed)
@@ -715,6 +725,7 @@ static void begin_world(uint64_t seed)
     w.seed = w.random = seed;
     w.operation = "begin";
     w.memory_fails = one_in(2);
+    choose_weights();
     w.s = push_session_new(push_id_str(session_id), PUSH_ID_NONE, 0);
     w.p = push_poller_new();
     REQUIRE(w.s && w.p);
@@ -805,31 +816,43 @@ static void assert_counts(push_client *c, size_t queued, uint64_t pushed, uint64
     assert_true(push__mailbox_check(c));
 }
 
-static void test_a_handed_message_counts_as_pulled(void **state)
+static void hand_two_over(push_client *c, uint64_t before)
 {
-    (void)state;
-    push_session *s = session("s");
-    push_client *c = client(s, "c", 0);
     struct call *first = begin_pull(c, -1);
     assert_asleep(first);
     struct call *second = begin_pull(c, -1);
     assert_asleep(second);
     hand_over(c, "one");
-    assert_counts(c, 0, 1, 1);
-    hand_over(c, "two");
-    assert_counts(c, 0, 2, 2);
-    assert_int_equal(stats_of(c).high_water, 0);
+    assert_counts(c, 0, before + 1, before + 1);
+    hand_over(c, "another");
+    assert_counts(c, 0, before + 2, before + 2);
     /* No pull waits for a third. */
-    assert_int_equal(send_text(c, "three", NULL), 0);
+    assert_int_equal(send_text(c, "third", NULL), 0);
     push__mailbox_wake(c);
     push__mailbox_wake(c);
     struct result a = finish(first);
     struct result b = finish(second);
     assert_true(a.rc == 0 && b.rc == 0);
-    assert_true(msg_is(a.msg, "one") ? msg_is(b.msg, "two") : msg_is(a.msg, "two") && msg_is(b.msg, "one"));
+    assert_true(msg_is(a.msg, "one") ? msg_is(b.msg, "another") : msg_is(a.msg, "another") && msg_is(b.msg, "one"));
     push_msg_unref(a.msg);
     push_msg_unref(b.msg);
-    assert_counts(c, 0, 2, 2);
+    assert_counts(c, 0, before + 2, before + 2);
+}
+
+static void test_a_handed_message_counts_as_pulled(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 0);
+    /* One between them, so that the two also lie across the ring's end. */
+    for (uint64_t n = 0; n < 12; n += 3) {
+        hand_two_over(c, n);
+        struct call *call = begin_pull(c, -1);
+        assert_asleep(call);
+        assert_put(c, "between");
+        assert_text(finish(call).msg, "between");
+    }
+    assert_int_equal(stats_of(c).high_water, 0);
     push_client_unref(c);
     push_session_unref(s);
 }
@@ -972,6 +995,76 @@ static void test_many_pulls_at_a_rendezvous(void **state)
     push_session_unref(s);
 }
 
+/* ---- Pushes that wait ------------------------------------------------------------------------------------ */
+
+/* One large message makes many small ones wait; when it goes, there is room for all of them at once. */
+static void test_all_that_wait_move_up_at_once(void **state)
+{
+    (void)state;
+    push_client_options o = {.max_buffer = 1000, .max_bytes = PUSHES};
+    push_session *s = session("s");
+    push_client *c = push_client_new(s, push_id_str("c"), &o);
+    assert_non_null(c);
+    struct handle h = {.c = c};
+    static struct parked parked[PUSHES];
+    memset(parked, 0, sizeof(parked));
+    push_msg *small = text_msg("x");
+    assert_put(c, "larger than all the small ones together");
+    for (size_t i = 0; i < PUSHES; i++) {
+        assert_int_equal(push__lock_init(&parked[i].wait.lock, RANK_WAIT), 0);
+        assert_int_equal(push__cond_init(&parked[i].wait.cond), 0);
+        assert_int_equal(put_or_wait(&h, &parked[i], small), PUT_WAITS);
+        assert_true(push__mailbox_check(c));
+    }
+    assert_next(c, 0, "larger than all the small ones together");
+    assert_true(push__mailbox_check(c));
+    for (size_t i = 0; i < PUSHES; i++) {
+        assert_int_equal(parked[i].node.state, NODE_DELIVERED);
+        parked_end(&parked[i]);
+    }
+    assert_counts(c, PUSHES, PUSHES + 1, 1);
+    for (size_t i = 0; i < PUSHES; i++)
+        assert_next(c, 0, "x");
+    assert_empty(c);
+    push_msg_unref(small);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
+/* However a push that waits ends, its message is let go as often as it must. */
+static void test_the_ends_of_a_push_that_waits(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    for (int end = 0; end < 4; end++) {
+        push_client *c = client(s, "c", 1);
+        struct tracked t;
+        push_msg *msg = tracked_msg(&t);
+        assert_put(c, "first");
+        struct call *call = begin_send_msg(c, msg, end == 0 ? 1 : -1);
+        push_msg_unref(msg);
+        if (end > 0)
+            assert_asleep(call);
+        if (end == 1)
+            assert_next(c, 0, "first");
+        else if (end == 2)
+            assert_true(push_client_delete(c));
+        else if (end == 3)
+            pthread_cancel(call_thread(call));
+        if (end == 3)
+            assert_true(finish_cancelled(call));
+        else
+            assert_int_equal(finish(call).rc, end == 0 ? 0 : end == 1 ? 1 : -EPIPE);
+        if (end == 1)
+            assert_next(c, 0, "tracked");
+        assert_int_equal(atomic_load(&t.freed), 1);
+        assert_true(push__mailbox_check(c));
+        push_client_delete(c);
+        push_client_unref(c);
+    }
+    push_session_unref(s);
+}
+
 /* ---- Pollers and descriptors together -------------------------------------------------------------------- */
 
 /* Only a pull that finds nothing ends the reports: not a descriptor that is made, nor a second wait point. */
@@ -1007,6 +1100,8 @@ static const struct CMUnitTest tests[] = {TEST(test_random_sequences),
                                           TEST(test_a_cancelled_pull_puts_back),
                                           TEST(test_a_cancelled_pull_hands_on),
                                           TEST(test_many_pulls_at_a_rendezvous),
+                                          TEST(test_all_that_wait_move_up_at_once),
+                                          TEST(test_the_ends_of_a_push_that_waits),
                                           TEST(test_a_drained_client_stays_reported)};
 
 TEST_MAIN(tests)

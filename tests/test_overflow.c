@@ -945,6 +945,39 @@ static void gaps_around_a_put_back_message(void **state)
     push_session_unref(s);
 }
 
+/* Evicted out of the middle of what was put back: the gap is before the next of those, and ends a batch. */
+static void a_gap_between_put_back_messages(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client_with(s, "c", 3, PUSH_DROP_OLDEST);
+    push_msg *pulled[3];
+    for (int i = 0; i < 3; i++) {
+        assert_put(c, DIGIT(i));
+        pulled[i] = pull_one(c, 0);
+    }
+    assert_put(c, "3");
+    assert_int_equal(push_client_unpull(c, pulled[2]), 0);
+    assert_int_equal(push_client_unpull(c, pulled[1]), 0);
+    assert_int_equal(send_text(c, "4", NULL), 1); /* evicts 1 */
+    assert_int_equal(push_client_unpull(c, pulled[0]), 0);
+    push_msg *msgs[8];
+    size_t lost = 99;
+    assert_int_equal(push_client_pull_many(c, msgs, 8, &lost, 0), 1);
+    assert_int_equal(lost, 0);
+    assert_text(msgs[0], "0");
+    assert_int_equal(push_client_pull_many(c, msgs, 8, &lost, 0), 3);
+    assert_int_equal(lost, 1);
+    for (int i = 0; i < 3; i++)
+        assert_text(msgs[i], DIGIT(i + 2));
+    assert_empty(c);
+    push_client_stats stats = stats_of(c);
+    assert_int_equal(stats.pushed, stats.pulled + stats.dropped);
+    assert_int_equal(stats.queued_bytes, 0);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 /* Whatever policy: a push never leaves more than max_buffer behind, and the sums are right. */
 static void a_push_after_a_put_back(void **state)
 {
@@ -1015,6 +1048,7 @@ static const struct CMUnitTest tests[] = {
     TEST(put_back_into_a_deleted_client),
     TEST(put_back_into_a_rendezvous),
     TEST(gaps_around_a_put_back_message),
+    TEST(a_gap_between_put_back_messages),
     TEST(a_push_after_a_put_back),
 };
 TEST_MAIN(tests)

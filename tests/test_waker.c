@@ -11,11 +11,11 @@
 /* Every other read and write is interrupted by a signal, where a test says so. */
 static bool interrupting;
 static atomic_int interruptions;
+static atomic_int system_calls;
 
 static bool interrupted(void)
 {
-    static atomic_int calls;
-    if (!interrupting || atomic_fetch_add(&calls, 1) % 2)
+    if (atomic_fetch_add(&system_calls, 1) % 2 || !interrupting)
         return false;
     atomic_fetch_add(&interruptions, 1);
     errno = EINTR;
@@ -72,6 +72,25 @@ static void test_level(void **state)
     assert_false(waker_is_open(&waker));
     push__waker_close(&waker);
     assert_int_equal(count_descriptors(), before);
+}
+
+/* Only a change costs a system call. */
+static void test_no_change_costs_nothing(void **state)
+{
+    (void)state;
+    struct waker waker = WAKER_CLOSED;
+    assert_int_equal(push__waker_open(&waker), 0);
+    atomic_store(&system_calls, 0);
+    for (int i = 1; i <= 5; i++) {
+        for (int j = 0; j < 10; j++)
+            push__waker_clear(&waker);
+        for (int j = 0; j < 10; j++)
+            push__waker_raise(&waker);
+        assert_int_equal(atomic_load(&system_calls), 2 * i - 1);
+        push__waker_clear(&waker);
+        assert_int_equal(atomic_load(&system_calls), 2 * i);
+    }
+    push__waker_close(&waker);
 }
 
 /* More than a descriptor could hold, if each raise wrote to it. */
@@ -194,6 +213,7 @@ static void test_the_expected_kind(void **state)
 
 static const struct CMUnitTest tests[] = {TEST(test_closed),
                                           TEST(test_level),
+                                          TEST(test_no_change_costs_nothing),
                                           TEST(test_one_token_at_most),
                                           TEST(test_descriptor_flags),
                                           TEST(test_no_descriptors_left),

@@ -98,8 +98,8 @@ PUSH_API const char *push_version(void);
  *     push_shutdown        sessions created meanwhile may survive it: stop what creates them first
  *     push_set_allocator   before the first use of the library
  *
- * No call holds a lock that another call needs while it waits. A free_fn or an allocator of the caller's is
- * never run while a wait is possible under a lock of the library; a free_fn may itself call the library.
+ * No call holds a lock that another call needs while it waits. A free_fn runs with no lock of the library held and
+ * may itself call the library; an allocator may run under a lock, and must not.
  *
  * Cancellation (pthread_cancel, deferred). The calls that wait are cancellation points while they wait, and no
  * other is. A cancelled pull loses no message; a cancelled push leaves the message where it was taken already

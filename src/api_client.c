@@ -1,6 +1,5 @@
 /* Entry points for clients: arguments are checked, references let go. */
 #include <errno.h>
-#include <limits.h>
 
 #include "alloc.h"
 #include "api.h"
@@ -101,9 +100,7 @@ int push_client_pull(push_client *c, push_msg **msg, int timeout_ms)
         return -EINVAL;
     size_t gap = 0;
     int rc = push__mailbox_pull(c, msg, 1, &gap, timeout_ms);
-    if (rc < 0)
-        return rc;
-    return gap <= INT_MAX ? (int)gap : INT_MAX;
+    return rc < 0 ? rc : gap_result(gap);
 }
 
 int push_client_pull_many(push_client *c, push_msg **msgs, size_t max, size_t *lost, int timeout_ms)

@@ -1,6 +1,5 @@
 /* Entry points for sessions: arguments are checked, ids looked up, references let go. */
 #include <errno.h>
-#include <limits.h>
 
 #include "alloc.h"
 #include "api.h"
@@ -69,11 +68,6 @@ int push_session_send(push_session *s, push_msg *msg, push_id except, int timeou
     return push__fanout_session(s, msg, except, timeout_ms, report, false);
 }
 
-static push_client *find_client(push_session *s, push_id client)
-{
-    return push__roster_find(s, client, push__id_hash(client));
-}
-
 static void unref_client(void *c)
 {
     push__client_unref(c);
@@ -90,7 +84,7 @@ int push_session_pull(push_session *s, push_id client, push_msg **msg, int timeo
         return -ENOENT;
     size_t gap = 0;
     if (push__mailbox_take_locked(c, msg, &gap))
-        return gap <= INT_MAX ? (int)gap : INT_MAX;
+        return gap_result(gap);
     client_ref(c);
     lock_release(&c->lock);
     int rc;
@@ -104,7 +98,7 @@ int push_session_pull_fd(push_session *s, push_id client)
 {
     if (!s || !id_valid(client))
         return -EINVAL;
-    push_client *c = find_client(s, client);
+    push_client *c = push__roster_find(s, client, push__id_hash(client));
     if (!c)
         return -ENOENT;
     int rc = push__mailbox_fd(c);

@@ -93,8 +93,6 @@ static int prepare_wait(struct fanout *f, size_t full)
 
 static void end_wait(struct fanout *f)
 {
-    if (!f->may_wait)
-        return;
     pthread_cond_destroy(&f->wait.cond);
     push__lock_destroy(&f->wait.lock);
     if (f->nodes != f->on_stack)

@@ -23,17 +23,10 @@ static bool take_next_locked(push_client *c, push_msg **msg, size_t *gap, bool b
     struct ring *ring = c->pull_ring;
     struct client_extra *extra = c->extra;
     if (extra && extra->returned) {
-        struct returned *node = extra->returned;
-        if (begun && node->gap > 0)
+        if (begun && extra->returned->gap > 0)
             return false;
-        extra->returned = node->next;
-        extra->returned_len--;
-        *gap = node->gap;
-        *msg = node->msg;
-        ring->bytes_out += node->msg->u.size;
+        *msg = pop_returned_locked(c, garbage, gap);
         ring->pulled++;
-        node->next = garbage->returned;
-        garbage->returned = node;
         return true;
     }
     if (ring_len_locked(c) == 0 && c->waiting_pushes)
@@ -74,12 +67,23 @@ static size_t take_locked(push_client *c, push_msg **msgs, size_t max, size_t *g
     return take_from_ring_locked(ring, msgs, there < max ? (size_t)there : max, gap);
 }
 
+/* At a rendezvous, a pull that waits is room for one message. It is counted exactly while it waits: one that takes
+ * its message makes no room for another. */
+static void count_waiting_locked(push_client *c, bool waits)
+{
+    if (!is_rendezvous(c))
+        return;
+    if (waits)
+        c->extra->waiting++;
+    else
+        c->extra->waiting--;
+}
+
 /* A cancelled pull was to take a message: another does. */
 static void pull_cancelled(void *arg, bool woken)
 {
     push_client *c = arg;
-    if (is_rendezvous(c))
-        c->extra->waiting--;
+    count_waiting_locked(c, false);
     if (woken && has_message_locked(c))
         push__waitq_wake(&c->sleepers);
 }
@@ -95,18 +99,6 @@ static void yield_locked(push_client *c, const struct deadline *deadline)
     lock_acquire(&c->lock);
     if (word_of(c) != seen)
         c->patience = patience_after_yield(c->patience);
-}
-
-/* At a rendezvous, a pull that waits is room for one message. It is counted exactly while it waits: one that takes
- * its message makes no room for another. */
-static void count_waiting_locked(push_client *c, bool waits)
-{
-    if (!is_rendezvous(c))
-        return;
-    if (waits)
-        c->extra->waiting++;
-    else
-        c->extra->waiting--;
 }
 
 /* Waits, once, for something to happen: yields first, then sleeps. Returns 0 to look again, -ETIMEDOUT or an error.

@@ -127,14 +127,7 @@ static void evict_locked(push_client *c, struct garbage *garbage)
     struct client_extra *extra = c->extra;
     size_t gap;
     if (extra && extra->returned) {
-        struct returned *node = extra->returned;
-        extra->returned = node->next;
-        extra->returned_len--;
-        ring->bytes_out += node->msg->u.size;
-        gap = node->gap;
-        discard(node->msg, garbage);
-        node->next = garbage->returned;
-        garbage->returned = node;
+        discard(pop_returned_locked(c, garbage, &gap), garbage);
     } else {
         gap = ring_gap(ring);
         ring->tail_seen = tail_of(c);

@@ -89,6 +89,20 @@ static inline void mark_most_locked(push_client *c)
         c->pull_ring->most = queued;
 }
 
+/* Takes out the put-back message that would be pulled next; there is one. Its node goes to the garbage, the
+ * reference to the message to the caller. */
+static inline push_msg *pop_returned_locked(push_client *c, struct garbage *garbage, size_t *gap)
+{
+    struct returned *node = c->extra->returned;
+    c->extra->returned = node->next;
+    c->extra->returned_len--;
+    c->pull_ring->bytes_out += node->msg->u.size;
+    node->next = garbage->returned;
+    garbage->returned = node;
+    *gap = node->gap;
+    return node->msg;
+}
+
 /* ---- mailbox.c ---- */
 
 /* There is a message, or a push that waits at a rendezvous: descriptor and watch are told. Sleeping pulls are woken

@@ -262,10 +262,9 @@ bool push__registry_delete_client(push_session *s, push_id id, const push_client
     push__free(clients_table);
     if (c)
         push__roster_left(s, c);
-    if (last) {
-        push__roster_close(s);
+    /* It has no client and, since it left, no snapshot: closing it took nothing more than the flag. */
+    if (last)
         push__session_unref(s);
-    }
     return c != NULL;
 }
 

@@ -142,9 +142,8 @@ int push__roster_join(push_session *s, push_id id, const push_client_options *op
     push__free(join.table);
     if (join.fresh)
         push__client_unref(join.fresh);
-    if (join.displaced) {
+    if (join.displaced)
         push__roster_left(s, join.displaced);
-    }
     return rc;
 }
 

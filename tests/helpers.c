@@ -29,9 +29,44 @@ static bool may_allocate(size_t size)
     return false;
 }
 
+/* The C library lets nobody be inside malloc while a process forks; the sanitizers' allocators do not, and a child
+ * can find their locks taken for ever. A fork waits here for who is inside; readers among themselves order nothing.
+ */
+static pthread_rwlock_t inside = PTHREAD_RWLOCK_INITIALIZER;
+
+static void enter_allocator(void)
+{
+    if (SANITIZER_SLOWDOWN > 1)
+        pthread_rwlock_rdlock(&inside);
+}
+
+static void leave_allocator(void)
+{
+    if (SANITIZER_SLOWDOWN > 1)
+        pthread_rwlock_unlock(&inside);
+}
+
+static void wait_for_allocator(void)
+{
+    pthread_rwlock_wrlock(&inside);
+}
+
+static void open_allocator(void)
+{
+    pthread_rwlock_unlock(&inside);
+}
+
+/* The child's thread is not the one that locked it. */
+static void renew_allocator(void)
+{
+    pthread_rwlock_init(&inside, NULL);
+}
+
 static void *counting_malloc(size_t size)
 {
+    enter_allocator();
     void *p = may_allocate(size) ? malloc(size) : NULL;
+    leave_allocator();
     if (p)
         atomic_fetch_add(&held, 1);
     return p;
@@ -39,7 +74,9 @@ static void *counting_malloc(size_t size)
 
 static void *counting_realloc(void *old, size_t size)
 {
+    enter_allocator();
     void *p = may_allocate(size) ? realloc(old, size) : NULL;
+    leave_allocator();
     if (p && !old)
         atomic_fetch_add(&held, 1);
     return p;
@@ -50,7 +87,9 @@ static void counting_free(void *p)
     if (!p)
         return;
     atomic_fetch_sub(&held, 1);
+    enter_allocator();
     free(p);
+    leave_allocator();
 }
 
 long blocks_held(void)
@@ -105,9 +144,12 @@ void helpers_init(void)
     pthread_t thread;
     if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
         pthread_join(thread, NULL);
-    int rc = push_set_allocator(counting_malloc, counting_realloc, counting_free);
+    /* Registered before the library's own, it is the last to run before a fork: the allocator is the innermost. */
+    int rc = SANITIZER_SLOWDOWN > 1 ? -pthread_atfork(wait_for_allocator, open_allocator, renew_allocator) : 0;
+    if (rc == 0)
+        rc = push_set_allocator(counting_malloc, counting_realloc, counting_free);
     if (rc != 0) {
-        fprintf(stderr, "push_set_allocator: %s\n", push_strerror(rc));
+        fprintf(stderr, "no allocator: %s\n", push_strerror(rc));
         exit(1);
     }
 }

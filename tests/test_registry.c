@@ -653,7 +653,6 @@ static void test_a_child_begins_with_nothing(void **state)
         assert_true(push_session_delete(push_id_int(i)));
 }
 
-#if SANITIZER_SLOWDOWN == 1
 static atomic_bool busy;
 
 /* Takes the locks of all shards, over and over. */
@@ -691,14 +690,6 @@ static void test_a_child_of_a_busy_process(void **state)
     assert_int_equal(status, 0);
     assert_true(push_session_delete(push_id_int(1)));
 }
-#else
-/* The sanitizers' own allocators have locks that a child of several threads can find taken. */
-static void test_a_child_of_a_busy_process(void **state)
-{
-    (void)state;
-    skip();
-}
-#endif
 
 #define REGISTRY_TEST(function)                                                                                    \
     cmocka_unit_test_prestate_setup_teardown(function, test_begin, end_without_a_byte, (void *)#function)

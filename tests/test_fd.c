@@ -237,6 +237,31 @@ static void taken_by_id_it_closes_at_the_delete(void **state)
     push_session_unref(s);
 }
 
+/* A push that waits for one client keeps no other from going: its descriptor, its messages. */
+static void a_waiting_push_keeps_nobody_alive(void **state)
+{
+    (void)state;
+    struct tracked t;
+    push_session *s = session("s");
+    push_client *full = client(s, "full", 1);
+    push_session_unref(push_session_new(PUSH_ID("s"), PUSH_ID("other"), 5));
+    int fd = push_session_pull_fd(s, PUSH_ID("other"));
+    assert_true(fd >= 0);
+    assert_put(full, "fill");
+    push_msg *msg = tracked_msg(&t);
+    assert_int_equal(push_session_send(s, msg, PUSH_ID("full"), 0, NULL), 1);
+    push_msg_unref(msg);
+    struct call *push = begin_push(s, "x");
+    assert_asleep(push);
+    assert_true(push_session_delete_client(s, PUSH_ID("other")));
+    assert_false(descriptor_open(fd));
+    assert_int_equal(t.freed, 1);
+    assert_next(full, 0, "fill");
+    assert_int_equal(finish(push).rc, 2);
+    push_client_unref(full);
+    push_session_unref(s);
+}
+
 static void nobody_pays_for_what_he_did_not_ask(void **state)
 {
     (void)state;
@@ -644,6 +669,7 @@ static const struct CMUnitTest tests[] = {
     TEST(by_id_of_nobody),
     TEST(closed_with_the_last_handle),
     TEST(taken_by_id_it_closes_at_the_delete),
+    TEST(a_waiting_push_keeps_nobody_alive),
     TEST(nobody_pays_for_what_he_did_not_ask),
     TEST(a_waiting_push_to_a_rendezvous_is_a_message),
     TEST(readable_while_pushes_wait_for_room),

@@ -680,6 +680,29 @@ static void deleting_a_session_ends_waiting_pushes(void **state)
     }
 }
 
+/* On error the report is zeros, whatever the push had done by then. */
+static void the_report_of_a_push_that_failed_late(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *full = client(s, "full", 1);
+    push_client *newest = client_with(s, "newest", 1, PUSH_DROP_NEWEST);
+    push_client *closing = client_with(s, "closing", 1, PUSH_DISCONNECT);
+    assert_int_equal(push_session_push(s, "fill", 4), 3);
+    struct call *push = begin_send_all(s, "x", PUSH_ID_NONE, -1);
+    assert_asleep(push);
+    assert_true(stats_of(closing).closed);
+    assert_int_equal(stats_of(newest).dropped, 1);
+    assert_true(push_session_delete(PUSH_ID("s")));
+    struct result r = finish(push);
+    assert_int_equal(r.rc, -EPIPE);
+    assert_report(r.report, 0, 0, 0, 0);
+    push_client_unref(full);
+    push_client_unref(newest);
+    push_client_unref(closing);
+    push_session_unref(s);
+}
+
 /* The session stays: the push goes on to count the others. */
 static void deleting_the_full_client_ends_a_waiting_push(void **state)
 {
@@ -853,6 +876,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_deleted_session_is_closed),
     TEST(an_old_handle_never_touches_the_new_session),
     TEST(deleting_a_session_ends_waiting_pushes),
+    TEST(the_report_of_a_push_that_failed_late),
     TEST(deleting_the_full_client_ends_a_waiting_push),
     TEST(shutdown_deletes_everything_and_the_library_goes_on),
     TEST(creating_races_with_delete_if_empty),

@@ -30,36 +30,40 @@ static bool may_allocate(size_t size)
 }
 
 /* The C library lets nobody be inside malloc while a process forks; the sanitizers' allocators do not, and a child
- * can find their locks taken for ever. A fork waits here for who is inside; readers among themselves order nothing.
- */
-static pthread_rwlock_t inside = PTHREAD_RWLOCK_INITIALIZER;
+ * can find their locks taken for ever. So a fork waits here until nobody is inside. Relaxed, but for what the two
+ * sides need to see of each other: threads that allocate must not be ordered by it in the eyes of the sanitizer. */
+static atomic_int inside;
+static atomic_bool forking;
 
 static void enter_allocator(void)
 {
-    if (SANITIZER_SLOWDOWN > 1)
-        pthread_rwlock_rdlock(&inside);
+    if (SANITIZER_SLOWDOWN == 1)
+        return;
+    for (;;) {
+        atomic_fetch_add_explicit(&inside, 1, memory_order_relaxed);
+        if (!atomic_load(&forking))
+            return;
+        atomic_fetch_sub_explicit(&inside, 1, memory_order_relaxed);
+        sched_yield();
+    }
 }
 
 static void leave_allocator(void)
 {
     if (SANITIZER_SLOWDOWN > 1)
-        pthread_rwlock_unlock(&inside);
+        atomic_fetch_sub_explicit(&inside, 1, memory_order_relaxed);
 }
 
-static void wait_for_allocator(void)
+static void close_allocator(void)
 {
-    pthread_rwlock_wrlock(&inside);
+    atomic_exchange(&forking, true);
+    while (atomic_load(&inside) > 0)
+        sched_yield();
 }
 
 static void open_allocator(void)
 {
-    pthread_rwlock_unlock(&inside);
-}
-
-/* The child's thread is not the one that locked it. */
-static void renew_allocator(void)
-{
-    pthread_rwlock_init(&inside, NULL);
+    atomic_store(&forking, false);
 }
 
 static void *counting_malloc(size_t size)
@@ -145,7 +149,7 @@ void helpers_init(void)
     if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
         pthread_join(thread, NULL);
     /* Registered before the library's own, it is the last to run before a fork: the allocator is the innermost. */
-    int rc = SANITIZER_SLOWDOWN > 1 ? -pthread_atfork(wait_for_allocator, open_allocator, renew_allocator) : 0;
+    int rc = SANITIZER_SLOWDOWN > 1 ? -pthread_atfork(close_allocator, open_allocator, open_allocator) : 0;
     if (rc == 0)
         rc = push_set_allocator(counting_malloc, counting_realloc, counting_free);
     if (rc != 0) {

@@ -11,7 +11,7 @@ void push__arrive_locked(push_client *c)
     struct client_extra *extra = c->extra;
     if (extra) {
         push__waker_raise(&extra->waker);
-        if (extra->watch.set && !extra->watch.signalled)
+        if (extra->watch.set && !watch_is_signalled(&extra->watch))
             push__watch_signal(&extra->watch);
     }
     if (waitq_empty(&c->sleepers))
@@ -32,10 +32,20 @@ bool push__arm_locked(push_client *c)
         return false;
     if (c->extra) {
         push__waker_clear(&c->extra->waker);
-        if (c->extra->watch.set && c->extra->watch.signalled)
+        if (c->extra->watch.set && watch_is_signalled(&c->extra->watch))
             push__watch_clear(&c->extra->watch);
     }
     return true;
+}
+
+bool push__rest_locked(push_client *c)
+{
+    struct client_extra *extra = c->extra;
+    uint64_t word = word_of(c);
+    if (extra->watch.set && !waker_is_open(&extra->waker) && (word & WORD_FLAGS) == 0 && ring_len_locked(c) == 0 &&
+        push__watch_rest(&extra->watch, word, word | WORD_ALERT))
+        return true;
+    return push__arm_locked(c);
 }
 
 void push__announce_locked(push_client *c)
@@ -101,6 +111,7 @@ int push__mailbox_watch(push_client *c, struct readyset *set, void *data)
     } else {
         watch->client = c;
         watch->data = data;
+        watch->word = &c->word;
         push__readyset_add(set, watch);
         push__announce_locked(c);
     }

@@ -112,6 +112,10 @@ void push__arrive_locked(push_client *c);
 /* Nothing was found: from now on, the next message will be told of. False: one came meanwhile. */
 bool push__arm_locked(push_client *c);
 
+/* The same, for a pull that does not wait, of a client with extra: a poller may look after the mailbox for a while,
+ * so that pushes need not tell of every message. */
+bool push__rest_locked(push_client *c);
+
 /* Closes it: false where it was closed already. */
 bool push__close_locked(push_client *c);
 

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stddef.h>
 
+/* Waits that may look at an idle watch in vain before it is armed. */
+enum { LOOKS_MAX = 8 };
+
 static void list_init(struct watch_link *head)
 {
     head->next = head->prev = head;
@@ -62,7 +65,7 @@ static void announce_locked(struct readyset *set)
 /* Puts the watch into the ready list, or takes it out, as its state says. */
 static void place_locked(struct watch *watch)
 {
-    bool ready = watch->closed || (watch->signalled && !watch->paused);
+    bool ready = watch->closed || (watch_is_signalled(watch) && !watch->paused);
     bool listed = watch->ready.next != NULL;
     if (ready && !listed) {
         list_append(&watch->set->ready, &watch->ready);
@@ -77,7 +80,8 @@ void push__readyset_add(struct readyset *set, struct watch *watch)
     lock_acquire(&set->lock);
     watch->set = set;
     watch->ready.next = NULL;
-    watch->signalled = watch->paused = watch->closed = false;
+    atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
+    watch->idle = watch->paused = watch->closed = false;
     list_append(&set->all, &watch->all);
     lock_release(&set->lock);
 }
@@ -105,7 +109,8 @@ void push__watch_signal(struct watch *watch)
 {
     struct readyset *set = watch->set;
     lock_acquire(&set->lock);
-    watch->signalled = true;
+    atomic_store_explicit(&watch->signalled, true, memory_order_relaxed);
+    watch->idle = false;
     place_locked(watch);
     lock_release(&set->lock);
 }
@@ -114,9 +119,25 @@ void push__watch_clear(struct watch *watch)
 {
     struct readyset *set = watch->set;
     lock_acquire(&set->lock);
-    watch->signalled = false;
+    atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
+    watch->idle = false;
     place_locked(watch);
     lock_release(&set->lock);
+}
+
+bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed)
+{
+    struct readyset *set = watch->set;
+    lock_acquire(&set->lock);
+    bool rests = watch_is_signalled(watch) && waitq_empty(&set->waiters);
+    if (rests) {
+        watch->idle = true;
+        watch->looks = 0;
+        watch->idle_word = word;
+        watch->armed_word = armed;
+    }
+    lock_release(&set->lock);
+    return rests;
 }
 
 void push__watch_close(struct watch *watch)
@@ -137,6 +158,49 @@ void push__watch_pause(struct watch *watch, bool paused)
     lock_release(&set->lock);
 }
 
+/* An idle watch is told of the next put, and leaves the list; or there is something new. */
+static void arm_locked(struct watch *watch)
+{
+    uint64_t expected = watch->idle_word;
+    watch->idle = false;
+    atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
+    if (atomic_compare_exchange_strong_explicit(watch->word, &expected, watch->armed_word, memory_order_acq_rel,
+                                                memory_order_acquire))
+        list_remove(&watch->ready);
+    else
+        atomic_store_explicit(&watch->signalled, true, memory_order_relaxed);
+}
+
+/* Nobody looks after the idle watches from here on. */
+static void arm_all_locked(struct readyset *set)
+{
+    for (struct watch_link *link = set->ready.next, *next; link != &set->ready; link = next) {
+        next = link->next;
+        if (watch_of_ready(link)->idle)
+            arm_locked(watch_of_ready(link));
+    }
+}
+
+static bool has_changed(const struct watch *watch)
+{
+    return atomic_load_explicit(watch->word, memory_order_relaxed) != watch->idle_word;
+}
+
+/* Whether this listed watch is to be reported. One that was looked at in vain too often may leave the list. */
+static bool is_due_locked(struct watch *watch)
+{
+    if (!watch->idle || watch->closed)
+        return true;
+    if (!has_changed(watch)) {
+        if (++watch->looks < LOOKS_MAX)
+            return false;
+        arm_locked(watch);
+        return watch->ready.next != NULL;
+    }
+    watch->idle = false;
+    return true;
+}
+
 /* What there is to report now: 0 for a wake, the number of events, or -EAGAIN. */
 static int report_locked(struct readyset *set, push_event *events, int max)
 {
@@ -144,20 +208,23 @@ static int report_locked(struct readyset *set, push_event *events, int max)
         set->wakes--;
         return 0;
     }
-    if (list_empty(&set->ready))
-        return -EAGAIN;
-    struct watch_link *stop = set->ready.prev;
     int n = 0;
-    for (bool last = false; n < max && !last; n++) {
+    struct watch_link *stop = set->ready.prev;
+    for (bool last = list_empty(&set->ready); n < max && !last;) {
         struct watch_link *link = set->ready.next;
         struct watch *watch = watch_of_ready(link);
-        events[n].client = watch->client;
-        events[n].data = watch->data;
         last = link == stop;
-        list_remove(link);
-        list_append(&set->ready, link);
+        if (is_due_locked(watch)) {
+            events[n].client = watch->client;
+            events[n].data = watch->data;
+            n++;
+        }
+        if (link->next) {
+            list_remove(link);
+            list_append(&set->ready, link);
+        }
     }
-    return n;
+    return n > 0 ? n : -EAGAIN;
 }
 
 /* The cancelled thread was chosen to see what came: another takes its place. */
@@ -175,6 +242,19 @@ static void yield_unlocked(struct readyset *set)
     lock_acquire(&set->lock);
 }
 
+/* Sleeps until told. Returns 0 to look again, -ETIMEDOUT, or what the system said. */
+static int sleep_locked(struct readyset *set, const struct deadline *deadline)
+{
+    arm_all_locked(set);
+    if (!list_empty(&set->ready))
+        return 0;
+    push__waker_clear(&set->waker);
+    uint64_t start = push__now();
+    int rc = push__waitq_sleep(&set->waiters, &set->lock, deadline, wait_cancelled, set);
+    set->patience = patience_after_sleep(push__now() - start);
+    return rc;
+}
+
 int push__readyset_wait(struct readyset *set, push_event *events, int max, int timeout_ms)
 {
     struct deadline deadline = {.never = true};
@@ -183,29 +263,24 @@ int push__readyset_wait(struct readyset *set, push_event *events, int max, int t
     if (rc == -EAGAIN && timeout_ms > 0)
         deadline = push__deadline_in(timeout_ms);
     unsigned yields = set->patience;
-    bool passed = timeout_ms == 0;
-    while (rc == -EAGAIN && !passed) {
-        if (yields > 0) {
+    int slept = timeout_ms == 0 ? -ETIMEDOUT : 0;
+    while (rc == -EAGAIN && slept == 0) {
+        if (yields > 0 && !push__deadline_passed(&deadline)) {
             yields--;
             yield_unlocked(set);
-            passed = push__deadline_passed(&deadline);
         } else {
-            push__waker_clear(&set->waker);
-            uint64_t start = push__now();
-            int slept = push__waitq_sleep(&set->waiters, &set->lock, &deadline, wait_cancelled, set);
-            if (slept < 0 && slept != -ETIMEDOUT) {
-                lock_release(&set->lock);
-                return slept;
-            }
-            passed = slept == -ETIMEDOUT;
-            yields = set->patience = patience_after_sleep(push__now() - start);
+            slept = sleep_locked(set, &deadline);
+            yields = set->patience;
         }
         rc = report_locked(set, events, max);
     }
     if (rc == -EAGAIN) {
+        arm_all_locked(set);
+        rc = report_locked(set, events, max);
+    }
+    if (rc == -EAGAIN) {
         push__waker_clear(&set->waker);
-        if (timeout_ms != 0)
-            rc = -ETIMEDOUT;
+        rc = slept != -ETIMEDOUT ? slept : timeout_ms == 0 ? -EAGAIN : -ETIMEDOUT;
     }
     lock_release(&set->lock);
     return rc;
@@ -216,6 +291,7 @@ int push__readyset_fd(struct readyset *set)
     lock_acquire(&set->lock);
     int rc = 0;
     if (!waker_is_open(&set->waker)) {
+        arm_all_locked(set);
         rc = push__waker_open(&set->waker);
         if (rc == 0 && (set->wakes > 0 || !list_empty(&set->ready)))
             push__waker_raise(&set->waker);

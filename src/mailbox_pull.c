@@ -64,6 +64,7 @@ static size_t take_locked(push_client *c, push_msg **msgs, size_t max, size_t *g
     uint64_t there = ring->tail_seen - head;
     if (there == 0)
         return 0;
+    ring_prefetch(ring, head);
     return take_from_ring_locked(ring, msgs, there < max ? (size_t)there : max, gap);
 }
 
@@ -88,17 +89,32 @@ static void pull_cancelled(void *arg, bool woken)
         push__waitq_wake(&c->sleepers);
 }
 
-/* Yields, with the lock let go, until something happens in the mailbox or patience ends. */
+/* Spinning pays where messages come one at a time, each as an answer: it saves a yield on the way. In a stream it
+ * does harm: while the pull yields, messages gather. In a stream the next one comes at once, or several do. */
+static bool spinning_pays_locked(const push_client *c, unsigned looks)
+{
+    enum { AT_ONCE = 4 };
+    return looks > 0 ? looks > AT_ONCE : queued_locked(c) == 1;
+}
+
+/* Spins and yields, with the lock let go, until something happens in the mailbox or patience ends. */
 static void yield_locked(push_client *c, const struct deadline *deadline)
 {
     uint64_t seen = word_of(c);
     unsigned yields = c->patience;
+    bool spins = c->spins;
+    unsigned looks = 0;
     lock_release(&c->lock);
-    for (; yields > 0 && word_of(c) == seen && !push__deadline_passed(deadline); yields--)
-        push__yield();
+    for (; yields > 0 && word_of(c) == seen && !push__deadline_passed(deadline); yields--) {
+        looks = spins ? push__spin_while(&c->word, seen) : 0;
+        if (looks == 0)
+            push__yield();
+    }
     lock_acquire(&c->lock);
-    if (word_of(c) != seen)
+    if (word_of(c) != seen) {
         c->patience = patience_after_yield(c->patience);
+        c->spins = spinning_pays_locked(c, looks);
+    }
 }
 
 /* Waits, once, for something to happen: yields first, then sleeps. Returns 0 to look again, -ETIMEDOUT or an error.

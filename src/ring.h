@@ -117,6 +117,17 @@ static inline size_t ring_gap(const struct ring *ring)
     return ring->front_gap + (ring->gaps ? ring->gaps[ring->take_at] : 0);
 }
 
+/* [C] Fetches the header of a message that will be taken soon into the cache, if it is there already: it comes from
+ * the pusher's core, and taking it would wait for it. */
+static inline void ring_prefetch(const struct ring *ring, uint64_t head)
+{
+    enum { AHEAD = 4 };
+    if (ring->tail_seen - head <= AHEAD)
+        return;
+    size_t at = ring->take_at + AHEAD;
+    __builtin_prefetch(ring->slots[at < ring->take_cap ? at : at - ring->take_cap], 1);
+}
+
 /* [C] Takes the next message, which is there. */
 static inline push_msg *ring_take(struct ring *ring)
 {

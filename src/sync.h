@@ -6,6 +6,7 @@
 #define PUSH_SRC_SYNC_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -158,6 +159,10 @@ static inline patience patience_after_sleep(uint64_t slept_ns)
 }
 
 void push__yield(void);
+
+/* Looks at a word for about as long as a yield takes: returns how many looks it took until it was not `seen` any
+ * more, or 0. */
+unsigned push__spin_while(const _Atomic uint64_t *word, uint64_t seen);
 
 /* ---- Cancellation ---- */
 

@@ -217,13 +217,25 @@ static bool is_done(struct fanout *f)
     return atomic_load_explicit(&f->wait.waiting, memory_order_acquire) == 0;
 }
 
+static patience session_patience(const push_session *s)
+{
+    return atomic_load_explicit(&s->patience, memory_order_relaxed);
+}
+
+static void learn_patience(push_session *s, patience learnt)
+{
+    atomic_store_explicit(&s->patience, learnt, memory_order_relaxed);
+}
+
 static void yield_for_room(struct fanout *f)
 {
-    patience tries = atomic_load_explicit(&f->session->patience, memory_order_relaxed);
-    for (patience left = tries; left > 0 && !is_done(f) && !push__deadline_passed(&f->deadline); left--)
+    patience p = session_patience(f->session);
+    unsigned yields = patience_yields(p);
+    unsigned yielded = 0;
+    for (; yielded < yields && !is_done(f) && !push__deadline_passed(&f->deadline); yielded++)
         push__yield();
-    if (is_done(f))
-        atomic_store_explicit(&f->session->patience, patience_after_yield(tries), memory_order_relaxed);
+    if (yielded > 0 && is_done(f))
+        learn_patience(f->session, patience_after_yield(p, yielded));
 }
 
 /* Yields, then sleeps, until no node waits any more, or the deadline passes. A cancellation point. */
@@ -238,8 +250,7 @@ static void wait_for_room(struct fanout *f)
         while (!is_done(f) && push__cond_wait(&f->wait.cond, &f->wait.lock, &f->deadline))
             continue;
         pthread_cleanup_pop(0);
-        atomic_store_explicit(&f->session->patience, patience_after_sleep(push__now() - start),
-                              memory_order_relaxed);
+        learn_patience(f->session, patience_after_sleep(session_patience(f->session), push__now() - start));
     }
     lock_release(&f->wait.lock);
 }

@@ -100,19 +100,24 @@ static bool spinning_pays_locked(const push_client *c, unsigned looks)
 /* Spins and yields, with the lock let go, until something happens in the mailbox or patience ends. */
 static void yield_locked(push_client *c, const struct deadline *deadline)
 {
+    unsigned yields = patience_yields(c->patience);
+    if (yields == 0)
+        return;
     uint64_t seen = word_of(c);
-    unsigned yields = c->patience;
     bool spins = c->spins;
+    unsigned yielded = 0;
     unsigned looks = 0;
     lock_release(&c->lock);
-    for (; yields > 0 && word_of(c) == seen && !push__deadline_passed(deadline); yields--) {
+    while (yielded < yields && word_of(c) == seen && !push__deadline_passed(deadline)) {
         looks = spins ? push__spin_while(&c->word, seen) : 0;
-        if (looks == 0)
-            push__yield();
+        if (looks > 0)
+            break;
+        push__yield();
+        yielded++;
     }
     lock_acquire(&c->lock);
     if (word_of(c) != seen) {
-        c->patience = patience_after_yield(c->patience);
+        c->patience = patience_after_yield(c->patience, yielded);
         c->spins = spinning_pays_locked(c, looks);
     }
 }
@@ -131,7 +136,7 @@ static int wait_locked(push_client *c, const struct deadline *deadline, bool *yi
     uint64_t start = push__now();
     int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, c);
     *yielded = false;
-    c->patience = patience_after_sleep(push__now() - start);
+    c->patience = patience_after_sleep(c->patience, push__now() - start);
     return rc;
 }
 

@@ -251,7 +251,7 @@ static int sleep_locked(struct readyset *set, const struct deadline *deadline)
     push__waker_clear(&set->waker);
     uint64_t start = push__now();
     int rc = push__waitq_sleep(&set->waiters, &set->lock, deadline, wait_cancelled, set);
-    set->patience = patience_after_sleep(push__now() - start);
+    set->patience = patience_after_sleep(set->patience, push__now() - start);
     return rc;
 }
 
@@ -262,7 +262,7 @@ int push__readyset_wait(struct readyset *set, push_event *events, int max, int t
     int rc = report_locked(set, events, max);
     if (rc == -EAGAIN && timeout_ms > 0)
         deadline = push__deadline_in(timeout_ms);
-    unsigned yields = set->patience;
+    unsigned yields = patience_yields(set->patience);
     int slept = timeout_ms == 0 ? -ETIMEDOUT : 0;
     while (rc == -EAGAIN && slept == 0) {
         if (yields > 0 && !push__deadline_passed(&deadline)) {
@@ -270,7 +270,7 @@ int push__readyset_wait(struct readyset *set, push_event *events, int max, int t
             yield_unlocked(set);
         } else {
             slept = sleep_locked(set, &deadline);
-            yields = set->patience;
+            yields = patience_yields(set->patience);
         }
         rc = report_locked(set, events, max);
     }

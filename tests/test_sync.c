@@ -480,21 +480,40 @@ static void test_no_condition_variable(void **state)
 
 /* ---- Patience -------------------------------------------------------------------------------------------- */
 
+/* Of eight waits that each end in a long sleep, how many yield at all. */
+static int count_probes(patience p)
+{
+    int probes = 0;
+    for (int i = 0; i < 8; i++) {
+        assert_in_range(patience_yields(p), 0, 1);
+        probes += patience_yields(p) > 0;
+        p = patience_after_sleep(p, SECOND);
+    }
+    return probes;
+}
+
 static void test_patience(void **state)
 {
     (void)state;
-    patience p = patience_after_sleep(1000 * 1000 * 1000);
-    assert_int_equal(p, PATIENCE_MIN);
+    patience p = patience_after_sleep(PATIENCE_MAX, SECOND);
+    assert_int_equal(patience_yields(p), 0);
+    assert_int_equal(count_probes(p), 1);
+    assert_int_equal(count_probes(patience_after_sleep(p, UINT64_MAX)), 1);
     /* Success makes for more of it, up to the limit. */
     for (int i = 0; i < 20; i++) {
-        patience next = patience_after_yield(p);
-        assert_true(next > p || next == PATIENCE_MAX);
-        assert_in_range(next, PATIENCE_MIN, PATIENCE_MAX);
+        patience next = patience_after_yield(p, 1);
+        assert_true(patience_yields(next) > patience_yields(p) || next == PATIENCE_MAX);
         p = next;
     }
     assert_int_equal(p, PATIENCE_MAX);
-    assert_int_equal(patience_after_sleep(0), PATIENCE_MAX);
-    assert_int_equal(patience_after_sleep(UINT64_MAX), PATIENCE_MIN);
+    /* Sleeps too short to be worth it do, too. */
+    assert_int_equal(patience_after_sleep(1, 20 * 1000), PATIENCE_MAX);
+    assert_int_equal(patience_after_sleep(PATIENCE_RESTS, 20 * 1000), PATIENCE_MAX);
+    /* Yields that took as long as a quick sleep make for less, and so do sleeps as quick, down to none. */
+    assert_int_equal(patience_after_yield(PATIENCE_MAX, PATIENCE_MAX), PATIENCE_MAX / 2);
+    for (int i = 0; i < 6; i++)
+        p = patience_after_sleep(p, 1000);
+    assert_int_equal(patience_yields(p), 0);
 }
 
 #define CLOCK_TEST(function)                                                                                       \

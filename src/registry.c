@@ -163,6 +163,15 @@ static int insert(push_session *s)
     }
 }
 
+/* Ends a session that is in no shard, and lets go of the shard's reference. */
+static void end_session(push_session *s)
+{
+    struct map clients;
+    push__roster_close(s, false, &clients);
+    push__roster_dismiss(s, &clients);
+    push__session_unref(s);
+}
+
 /* A new session, its first client in it before anybody can find it. Returns as insert. */
 static int create(push_id session, uint64_t hash, bool named, push_id client, const push_client_options *options,
                   push_session **s, push_client **c)
@@ -187,9 +196,8 @@ static int create(push_id session, uint64_t hash, bool named, push_id client, co
     if (rc < 0) {
         if (options)
             push__client_unref(*c);
-        push__roster_close(fresh);
         push__session_unref(fresh);
-        push__session_unref(fresh);
+        end_session(fresh);
         return rc;
     }
     *s = fresh;
@@ -275,25 +283,19 @@ bool push__registry_delete(push_id id, bool only_empty)
     uint64_t hash = push__id_hash(id);
     struct shard *shard = shard_of((uint32_t)hash);
     uintptr_t *table = NULL;
+    struct map clients;
     lock_acquire(&shard->lock);
     push_session *s = find_locked(shard, id, hash);
-    bool goes = false;
-    if (s) {
-        lock_acquire(&s->clients_lock);
-        goes = !only_empty || s->clients.len == 0;
-        if (goes)
-            session_set(s, SESSION_CLOSED);
-        lock_release(&s->clients_lock);
-    }
+    bool goes = s && push__roster_close(s, only_empty, &clients);
     if (goes)
         remove_locked(shard, s, &table);
     lock_release(&shard->lock);
     push__free(table);
-    if (!goes)
-        return false;
-    push__roster_close(s);
-    push__session_unref(s);
-    return true;
+    if (goes) {
+        push__roster_dismiss(s, &clients);
+        push__session_unref(s);
+    }
+    return goes;
 }
 
 void push__registry_shutdown(void)
@@ -306,10 +308,8 @@ void push__registry_shutdown(void)
         shards[i].sessions = (struct map){0};
         lock_release(&shards[i].lock);
         struct key *key;
-        for (uint32_t at = 0; (key = push__map_next(&sessions, &at)) != NULL;) {
-            push__roster_close(session_of_key(key));
-            push__session_unref(session_of_key(key));
-        }
+        for (uint32_t at = 0; (key = push__map_next(&sessions, &at)) != NULL;)
+            end_session(session_of_key(key));
         if (sessions.cap > 0)
             push__free(sessions.u.table);
     }

@@ -97,9 +97,12 @@ static int join_locked(push_session *s, push_id id, uint64_t hash, push_duplicat
     return 0;
 }
 
-/* Drops the snapshot if it is not the map any more. No lock is held. */
+/* Drops the snapshot if it is not the map any more. No lock is held. One that is made from now on has nobody in it
+ * who left before. */
 static void drop_stale_snapshot(push_session *s)
 {
+    if (!session_has(s, SESSION_PUSHED))
+        return;
     struct snapshot *old = NULL;
     lock_acquire(&s->push_lock);
     if (session_has(s, SESSION_STALE | SESSION_CLOSED)) {
@@ -166,21 +169,29 @@ void push__roster_left(push_session *s, push_client *c)
     push__client_unref(c);
 }
 
-void push__roster_close(push_session *s)
+bool push__roster_close(push_session *s, bool only_empty, struct map *clients)
 {
     lock_acquire(&s->clients_lock);
-    session_set(s, SESSION_CLOSED);
-    struct map clients = s->clients;
-    s->clients = (struct map){0};
+    bool closes = !only_empty || s->clients.len == 0;
+    if (closes) {
+        session_set(s, SESSION_CLOSED);
+        *clients = s->clients;
+        s->clients = (struct map){0};
+    }
     lock_release(&s->clients_lock);
+    return closes;
+}
+
+void push__roster_dismiss(push_session *s, struct map *clients)
+{
     struct key *key;
-    for (uint32_t at = 0; (key = push__map_next(&clients, &at)) != NULL;)
+    for (uint32_t at = 0; (key = push__map_next(clients, &at)) != NULL;)
         push__mailbox_close(client_of_key(key));
     drop_stale_snapshot(s);
-    for (uint32_t at = 0; (key = push__map_next(&clients, &at)) != NULL;)
+    for (uint32_t at = 0; (key = push__map_next(clients, &at)) != NULL;)
         push__client_unref(client_of_key(key));
-    if (clients.cap > 0)
-        push__free(clients.u.table);
+    if (clients->cap > 0)
+        push__free(clients->u.table);
 }
 
 /* ---- The snapshot ---- */
@@ -228,6 +239,8 @@ int push__snapshot_refresh(push_session *s, struct snapshot **old)
     for (;;) {
         lock_acquire(&s->clients_lock);
         bool closed = session_has(s, SESSION_CLOSED);
+        if (!closed)
+            session_set(s, SESSION_PUSHED);
         size_t len = s->clients.len;
         if (!closed && snapshot && len <= cap) {
             struct key *key;

@@ -39,8 +39,13 @@ void push__roster_found(push_session *s, push_client *c);
 push_client *push__roster_take_locked(push_session *s, push_id id, uint64_t hash, const push_client *exact);
 void push__roster_left(push_session *s, push_client *c);
 
-/* Closes the session and all its clients. It is in no registry any more. */
-void push__roster_close(push_session *s);
+/* Closes the session, and hands its clients over, to be dismissed. False: it has some, and is to go only when
+ * empty.
+ */
+bool push__roster_close(push_session *s, bool only_empty, struct map *clients);
+
+/* Closes the clients of a closed session, and lets them go. No lock is held. */
+void push__roster_dismiss(push_session *s, struct map *clients);
 
 /* Brings s->snapshot up to date. Under the push lock. Returns 0, -EPIPE, -ENOMEM. An old snapshot goes to *old, for
  * push__snapshot_unref once no lock is held. */

@@ -18,6 +18,7 @@
 enum {
     SESSION_CLOSED = 1, /* deleted: set under the clients lock, never cleared */
     SESSION_NAMED = 2,  /* push_session_new has named it: set under the registry's shard lock, never cleared */
+    SESSION_PUSHED = 8, /* it may have a snapshot: set under the clients lock, never cleared */
     SESSION_STALE = 4   /* the snapshot is not the map any more: set and cleared under the clients lock */
 };
 

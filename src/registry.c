@@ -138,7 +138,7 @@ static bool name_it(push_session *s)
 static int insert(push_session *s)
 {
     struct shard *shard = shard_of(s->key.hash);
-    uintptr_t *table = NULL;
+    struct key **table = NULL;
     uint32_t cap = 0;
     for (;;) {
         int rc = 0;
@@ -237,7 +237,7 @@ int push__registry_open(push_id session, bool named, push_id client, const push_
 
 /* Takes the session out of its shard: the caller gets the registry's reference, and *table to free. False: a
  * shutdown has taken it. */
-static bool remove_locked(struct shard *shard, push_session *s, uintptr_t **table)
+static bool remove_locked(struct shard *shard, push_session *s, struct key ***table)
 {
     bool removed = push__map_remove(&shard->sessions, &s->key);
     *table = push__map_release(&shard->sessions);
@@ -248,7 +248,7 @@ bool push__registry_delete_client(push_session *s, push_id id, const push_client
 {
     uint64_t hash = push__id_hash(id);
     struct shard *shard = shard_of(s->key.hash);
-    uintptr_t *table = NULL;
+    struct key **table = NULL;
     bool last = false;
     /* Once named, always named: then the session stays, and the shard is none of our business. */
     bool named = session_has(s, SESSION_NAMED);
@@ -261,7 +261,7 @@ bool push__registry_delete_client(push_session *s, push_id id, const push_client
         if (last)
             session_set(s, SESSION_CLOSED);
     }
-    uintptr_t *clients_table = c ? push__map_release(&s->clients) : NULL;
+    struct key **clients_table = c ? push__map_release(&s->clients) : NULL;
     lock_release(&s->clients_lock);
     if (!named)
         lock_release(&shard->lock);
@@ -282,7 +282,7 @@ bool push__registry_delete(push_id id, bool only_empty)
         return false;
     uint64_t hash = push__id_hash(id);
     struct shard *shard = shard_of((uint32_t)hash);
-    uintptr_t *table = NULL;
+    struct key **table = NULL;
     struct map clients;
     lock_acquire(&shard->lock);
     push_session *s = find_locked(shard, id, hash);

@@ -36,7 +36,7 @@ void push__roster_found(push_session *s, push_client *c)
 /* What a join may need, made before any lock is taken, and what it leaves to be freed after. */
 struct join {
     push_client *fresh; /* in: the new client; NULL once it is in the map */
-    uintptr_t *table;   /* in: a larger table; out: the old one */
+    struct key **table; /* in: a larger table; out: the old one */
     uint32_t table_cap;
     push_client *displaced; /* out: the map's reference to the client that had the id */
 };

@@ -1,17 +1,13 @@
 #include "waiting.h"
 
-#include <sched.h>
 #include <time.h>
 
 #include "sync.h"
 
-int __real_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
-int __real_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *end);
-int __real_sched_yield(void);
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *end);
-int __wrap_sched_yield(void);
+void __wrap_push__yield(void);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 
 static struct waiting *innermost;
@@ -166,10 +162,9 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     return sleep_in(mutex, end);
 }
 
-int __wrap_sched_yield(void)
+void __wrap_push__yield(void)
 {
     REQUIRE(innermost != NULL);
     if (input_left() && input_below(16) == 0)
         make_calls();
-    return 0;
 }

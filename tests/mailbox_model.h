@@ -13,7 +13,11 @@
 
 #include <push/push.h>
 
-enum { MODEL_QUEUE = 1024, MODEL_WAITING = 16 };
+/* Who copies models around may want them small. */
+#ifndef MODEL_QUEUE_MAX
+#define MODEL_QUEUE_MAX 1024
+#endif
+enum { MODEL_QUEUE = MODEL_QUEUE_MAX, MODEL_WAITING = 16 };
 
 struct model_message {
     size_t size;

@@ -54,7 +54,7 @@ void push__announce_locked(push_client *c)
         push__waker_raise(&c->extra->waker);
         if (c->extra->watch.set && !c->extra->watch.closed)
             push__watch_close(&c->extra->watch);
-    } else if (has_message_locked(c) || !set_alert_locked(c)) {
+    } else if (!set_alert_locked(c) || has_message_locked(c)) {
         push__arrive_locked(c);
     }
 }

@@ -151,8 +151,10 @@ static int take_or_wait_locked(push_client *c, push_msg **msgs, size_t max, size
             return (int)n;
         if (client_is_closed(c))
             return -EPIPE;
-        if (rc == -ETIMEDOUT && !push__arm_locked(c))
-            continue;
+        /* It has been armed since before it slept, so that nothing can have come meanwhile; but descriptor and
+         * watch may have been told of a message that somebody else took. */
+        if (rc == -ETIMEDOUT)
+            push__arm_locked(c);
         if (rc < 0)
             return rc;
         count_waiting_locked(c, true);

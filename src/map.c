@@ -54,8 +54,9 @@ uint32_t push__map_needs(const struct map *map)
 
 struct key **push__map_table(uint32_t cap)
 {
-    size_t slot = sizeof(struct key *) + sizeof(uint32_t);
-    if (cap > MAX_CAP || cap > SIZE_MAX / slot)
+    const size_t slot = sizeof(struct key *) + sizeof(uint32_t);
+    _Static_assert(MAX_CAP <= SIZE_MAX / (sizeof(struct key *) + sizeof(uint32_t)), "a size for each table");
+    if (cap > MAX_CAP)
         return NULL;
     struct key **table = push__malloc(cap * slot);
     if (table)

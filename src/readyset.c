@@ -183,7 +183,7 @@ static void arm_all_locked(struct readyset *set)
 
 static bool has_changed(const struct watch *watch)
 {
-    return atomic_load_explicit(watch->word, memory_order_relaxed) != watch->idle_word;
+    return atomic_load_explicit(watch->word, memory_order_acquire) != watch->idle_word;
 }
 
 /* Whether this listed watch is to be reported. One that was looked at in vain too often may leave the list. */

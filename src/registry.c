@@ -254,7 +254,7 @@ bool push__registry_delete_client(push_session *s, push_id id, const push_client
     bool named = session_has(s, SESSION_NAMED);
     if (!named)
         lock_acquire(&shard->lock);
-    lock_acquire(&s->clients_lock);
+    push__roster_lock(s);
     push_client *c = push__roster_take_locked(s, id, hash, exact);
     if (c && s->clients.len == 0 && !session_has(s, SESSION_NAMED | SESSION_CLOSED)) {
         last = remove_locked(shard, s, &table);
@@ -262,7 +262,7 @@ bool push__registry_delete_client(push_session *s, push_id id, const push_client
             session_set(s, SESSION_CLOSED);
     }
     struct key **clients_table = c ? push__map_release(&s->clients) : NULL;
-    lock_release(&s->clients_lock);
+    push__roster_unlock(s);
     if (!named)
         lock_release(&shard->lock);
 

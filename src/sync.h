@@ -19,6 +19,7 @@ enum lock_rank {
     RANK_REGISTRY, /* a shard of the registry */
     RANK_PUSH,     /* a session: one fan-out at a time */
     RANK_CLIENTS,  /* a session: its client map */
+    RANK_LOOKUP,   /* a session: look-ups in its client map, where they have locks of their own */
     RANK_MAILBOX,  /* a client: its mailbox */
     RANK_HEIR,     /* the same, of the client that a mailbox is being moved to */
     RANK_WAIT,     /* a push that waits */
@@ -89,6 +90,28 @@ static inline void lock_acquire(struct lock *lock)
 static inline void lock_release(struct lock *lock)
 {
     lock_release_as(lock, lock_rank(lock));
+}
+
+/* True where the lock was free, and is taken. */
+static inline bool lock_try(struct lock *lock)
+{
+    if (pthread_mutex_trylock(&lock->mutex) != 0)
+        return false;
+#ifdef PUSH_LOCK_RANKS
+    push__rank_enter(lock->rank);
+#endif
+    return true;
+}
+
+/* Take, and let go of, further locks of a rank that is held: always the same ones, in the same order. */
+static inline void lock_acquire_more(struct lock *lock)
+{
+    pthread_mutex_lock(&lock->mutex);
+}
+
+static inline void lock_release_more(struct lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
 }
 
 /* ---- Deadlines ---- */

@@ -52,6 +52,15 @@ int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *att
     return __real_pthread_cond_init(cond, attr);
 }
 
+static int mutexattr_error;
+
+int __real_pthread_mutexattr_init(pthread_mutexattr_t *attr);
+int __wrap_pthread_mutexattr_init(pthread_mutexattr_t *attr);
+int __wrap_pthread_mutexattr_init(pthread_mutexattr_t *attr)
+{
+    return mutexattr_error ? mutexattr_error : __real_pthread_mutexattr_init(attr);
+}
+
 /* ---- Deadlines ------------------------------------------------------------------------------------------- */
 
 static void test_no_deadline(void **state)
@@ -100,6 +109,20 @@ static void test_deadlines_are_exact(void **state)
             assert_false(push__deadline_passed(&deadline));
         }
     }
+}
+
+/* ---- Locks ----------------------------------------------------------------------------------------------- */
+
+static void test_no_lock(void **state)
+{
+    (void)state;
+    struct lock lock;
+    mutexattr_error = ENOMEM;
+    int rc = push__lock_init(&lock, RANK_PUSH);
+    mutexattr_error = 0;
+    assert_int_equal(rc, -ENOMEM);
+    assert_int_equal(push__lock_init(&lock, RANK_PUSH), 0);
+    push__lock_destroy(&lock);
 }
 
 /* ---- Ranks ----------------------------------------------------------------------------------------------- */
@@ -521,6 +544,7 @@ static void test_patience(void **state)
 
 static const struct CMUnitTest tests[] = {CLOCK_TEST(test_no_deadline),
                                           CLOCK_TEST(test_deadlines_are_exact),
+                                          TEST(test_no_lock),
                                           TEST(test_ranks_are_asserted),
                                           TEST(test_a_rank_not_held_cannot_be_left),
                                           TEST(test_first_come_first_woken),

@@ -6,7 +6,7 @@
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
 case ${1-} in
-'') runs=120000 ;;
+'') runs=100000 ;;
 --all) runs=1000000 ;;
 *)
     echo "usage: sh tests/fuzz/run.sh [--all]" >&2

@@ -176,6 +176,9 @@ int push__mailbox_unpull(push_client *c, struct returned *node)
         push__enter_slow_locked(c);
         mark_most_locked(c);
         push__arrive_locked(c);
+        /* A watch at rest would not see it, once it was pulled again: then the word is what it was. */
+        if (c->extra->watch.set)
+            push__watch_signal(&c->extra->watch);
         push__waitq_wake(&c->sleepers);
     }
     lock_release(&c->lock);

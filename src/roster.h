@@ -38,10 +38,10 @@ int push__roster_join(push_session *s, push_id id, const push_client_options *op
 void push__roster_found(push_session *s, push_client *c);
 
 /* Takes a client out of the map: the one of that id, or, with `exact`, this very one. Under push__roster_lock. The
- * caller gets the map's reference, and calls push__roster_left with it once no lock is held. NULL: it is not there.
- */
+ * caller gets the map's reference, and calls push__roster_left with it once no lock is held; that returns false
+ * where a push had disconnected it already. NULL: it is not there. */
 push_client *push__roster_take_locked(push_session *s, push_id id, uint64_t hash, const push_client *exact);
-void push__roster_left(push_session *s, push_client *c);
+bool push__roster_left(push_session *s, push_client *c);
 
 /* Closes the session, and hands its clients over, to be dismissed. False: it has some, and is to go only when
  * empty.

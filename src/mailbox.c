@@ -92,8 +92,11 @@ int push__mailbox_fd(push_client *c)
     struct waker *waker = &c->extra->waker;
     if (!waker_is_open(waker)) {
         rc = push__waker_open(waker);
-        if (rc == 0)
+        if (rc == 0) {
+            if (c->extra->watch.set)
+                push__watch_end_rest(&c->extra->watch);
             push__announce_locked(c);
+        }
     }
     if (rc == 0)
         rc = waker->read_fd;

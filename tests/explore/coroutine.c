@@ -30,17 +30,25 @@ void coroutine_start(struct coroutine *coroutine, void (*entry)(void))
     if (!coroutine->stack) {
         coroutine->stack = stack_new();
         coroutine->stack_size = STACK_SIZE;
+        getcontext(&coroutine->first);
     }
 #ifdef EXPLORE_SANITIZED
     /* What the frames of a cancelled thread left there. */
     ASAN_UNPOISON_MEMORY_REGION(coroutine->stack, coroutine->stack_size);
 #endif
     coroutine->fake_stack = NULL;
-    getcontext(&coroutine->context);
-    coroutine->context.uc_stack.ss_sp = coroutine->stack;
-    coroutine->context.uc_stack.ss_size = coroutine->stack_size;
-    coroutine->context.uc_link = NULL;
-    makecontext(&coroutine->context, entry, 0);
+    coroutine->begun = false;
+    coroutine->first.uc_stack.ss_sp = coroutine->stack;
+    coroutine->first.uc_stack.ss_size = coroutine->stack_size;
+    coroutine->first.uc_link = NULL;
+    makecontext(&coroutine->first, entry, 0);
+}
+
+static void swap(struct coroutine *from, struct coroutine *to)
+{
+    bool begins = to->stack && !to->begun;
+    to->begun = true;
+    swapcontext(&from->context, begins ? &to->first : &to->context);
 }
 
 #ifdef EXPLORE_SANITIZED
@@ -68,7 +76,7 @@ void coroutine_switch(struct coroutine *from, struct coroutine *to, int last)
 {
     __sanitizer_start_switch_fiber(last ? NULL : &from->fake_stack, to->stack ? to->stack : own_stack,
                                    to->stack ? to->stack_size : own_stack_size);
-    swapcontext(&from->context, &to->context);
+    swap(from, to);
     left_own_stack(from->fake_stack);
 }
 
@@ -83,7 +91,7 @@ void coroutine_entered(void) {}
 void coroutine_switch(struct coroutine *from, struct coroutine *to, int last)
 {
     (void)last;
-    swapcontext(&from->context, &to->context);
+    swap(from, to);
 }
 
 /* Not less than what deep calls use; the rest is not worth the time. */

@@ -2,6 +2,7 @@
 #ifndef EXPLORE_COROUTINE_H
 #define EXPLORE_COROUTINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <ucontext.h>
 
@@ -15,6 +16,10 @@
 
 struct coroutine {
     ucontext_t context;
+    /* Where it starts: taken once, so that the registers it starts with, which end up on its stack, are always the
+     * same. */
+    ucontext_t first;
+    bool begun;
     char *stack; /* NULL: the program's own */
     size_t stack_size;
     void *fake_stack; /* the sanitizer's */

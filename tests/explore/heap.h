@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "state.h"
+
 void *heap_malloc(size_t size);
 void *heap_realloc(void *p, size_t size);
 void heap_free(void *p);
@@ -14,5 +16,8 @@ size_t heap_blocks(void);
 
 /* Looks through what was freed, and lets it go: NULL, or the fault found. */
 const char *heap_check(void);
+
+/* Adds all memory, the freed as well. Not where a sanitizer has the memory. */
+void heap_digest(struct digest *digest);
 
 #endif

@@ -17,9 +17,33 @@ static void must_live(unsigned life, const char *what, const void *object)
         schedule_fail("%s %s is used, and is not alive", what, trace_name(object));
 }
 
+extern char __executable_start[], end[]; /* the linker's */
+
+static bool is_static(const volatile void *object)
+{
+    return (uintptr_t)object >= (uintptr_t)__executable_start && (uintptr_t)object < (uintptr_t)end;
+}
+
+/* From the first static mutex to the last: the registry, the only static data that changes after the first use. */
+static struct {
+    uintptr_t begin, end;
+} registry;
+
+static void know_static(const struct explore_mutex *mutex)
+{
+    enum { CACHE_LINE = 64 }; /* a mutex and what it guards */
+    uintptr_t at = (uintptr_t)mutex;
+    if (registry.begin == 0 || at < registry.begin)
+        registry.begin = at;
+    if (at + CACHE_LINE > registry.end)
+        registry.end = at + CACHE_LINE;
+}
+
 int explore_mutex_init(struct explore_mutex *mutex, const pthread_mutexattr_t *attr)
 {
     (void)attr;
+    if (is_static(mutex))
+        know_static(mutex);
     *mutex = (struct explore_mutex){EXPLORE_LIVE, NULL};
     return 0;
 }
@@ -231,17 +255,9 @@ int explore_setcancelstate(int state, int *old)
 
 /* ---- Atomics ---- */
 
-extern char __executable_start[], end[]; /* the linker's */
-
-/* Static atomics of the library change at its first use only, which is over. */
-static bool is_static(const volatile void *object)
-{
-    return (uintptr_t)object >= (uintptr_t)__executable_start && (uintptr_t)object < (uintptr_t)end;
-}
-
 /* A relaxed load, store or addition says of itself that it orders nothing: a reference is taken, what only this
  * thread writes is read, what nobody else sees yet is written, or it is a hint. Stopping before it is enough, which
- * the operation before it sees to. */
+ * the operation before it sees to. Static atomics of the library change at its first use only, which is over. */
 void explore_atomic(enum atomic_op op, memory_order order, const volatile void *object)
 {
     static const char *const what[] = {"loads", "stores", "adds", "subtracts", "sets bits", "swaps"};
@@ -261,8 +277,13 @@ int explore_sched_yield(void)
 /* ---- The system ---- */
 
 /* Time stands still but where a thread sleeps. A sleep takes so long that the library takes it for a long one. */
-static uint64_t now = 1000000000;
-enum { SLEEP_NS = 1000000 };
+enum { START_NS = 1000000000, SLEEP_NS = 1000000 };
+static uint64_t now = START_NS;
+
+void explore_time_starts(void)
+{
+    now = START_NS;
+}
 
 void explore_time_passes(uint64_t until)
 {
@@ -363,4 +384,11 @@ int explore_open_descriptors(void)
     for (int i = 0; i < MAX_FDS; i++)
         n += descriptors[i].open;
     return n;
+}
+
+void explore_digest(struct digest *digest)
+{
+    digest_word(digest, now);
+    digest_add(digest, descriptors, sizeof(descriptors));
+    digest_add(digest, (const void *)registry.begin, registry.end - registry.begin);
 }

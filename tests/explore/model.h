@@ -14,6 +14,8 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "state.h"
+
 struct thread;
 
 /* `life` tells a live object from one that was never made, was destroyed, or lies in freed memory. */
@@ -75,6 +77,12 @@ bool explore_cancelled(int number);
 /* As poll would say. */
 bool explore_readable(int fd);
 int explore_open_descriptors(void);
+
+/* Adds the clock, the descriptors, and what static mutexes guard. */
+void explore_digest(struct digest *digest);
+
+/* The clock is set back to where it was before the first execution. */
+void explore_time_starts(void);
 
 /* The clock goes on to `until` at least. */
 void explore_time_passes(uint64_t until);

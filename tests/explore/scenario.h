@@ -1,6 +1,7 @@
 /*
  * A scenario: a few threads that use the library at the same time, and what must hold in every execution. Its
- * threads, like set-up and finish, share the fixture `x`, which is zeroed before each execution.
+ * threads, like set-up and finish, share the fixture `x`, which is zeroed before each execution, and nothing else
+ * that changes.
  */
 #ifndef EXPLORE_SCENARIO_H
 #define EXPLORE_SCENARIO_H
@@ -45,8 +46,10 @@ extern struct fixture {
     int rc[1 + MAX_THREADS];             /* by thread: what it pleases */
     struct numbers got[1 + MAX_THREADS]; /* by thread: what it pulled */
     push_report report[1 + MAX_THREADS];
-    int lost[1 + MAX_THREADS];  /* by thread: gaps its pulls told of, added up */
-    bool done[1 + MAX_THREADS]; /* by thread */
+    int lost[1 + MAX_THREADS];               /* by thread: gaps its pulls told of, added up */
+    bool done[1 + MAX_THREADS];              /* by thread */
+    push_client *opened[1 + MAX_THREADS];    /* by thread */
+    push_session *sessions[1 + MAX_THREADS]; /* by thread */
 } x;
 
 #define CHECK(condition)                                                                                           \

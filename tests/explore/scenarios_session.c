@@ -1,16 +1,11 @@
 /* Sessions and their clients come and go. */
 #include "scenario.h"
 
-static push_client *opened[1 + MAX_THREADS]; /* by thread */
-static push_session *sessions[1 + MAX_THREADS];
-
 static void unref_all(void)
 {
     for (int t = 0; t <= MAX_THREADS; t++) {
-        push_client_unref(opened[t]);
-        push_session_unref(sessions[t]);
-        opened[t] = NULL;
-        sessions[t] = NULL;
+        push_client_unref(x.opened[t]);
+        push_session_unref(x.sessions[t]);
     }
 }
 
@@ -30,8 +25,8 @@ static void empty_session(void)
 
 static void new_with_client(void)
 {
-    sessions[self->number] = push_session_new(PUSH_ID("session"), PUSH_ID("a"), 4);
-    CHECK(sessions[self->number]);
+    x.sessions[self->number] = push_session_new(PUSH_ID("session"), PUSH_ID("a"), 4);
+    CHECK(x.sessions[self->number]);
 }
 
 static void delete_if_empty(void)
@@ -41,7 +36,7 @@ static void delete_if_empty(void)
 
 static void client_is_in_a_live_session(void)
 {
-    push_session *s = sessions[1];
+    push_session *s = x.sessions[1];
     CHECK(is_live(s) && push_session_len(s) == 1 && (s != x.session) == x.done[2]);
     outcome(x.done[2]);
     unref_all();
@@ -49,13 +44,13 @@ static void client_is_in_a_live_session(void)
 
 static void join_b(void)
 {
-    opened[self->number] = join("b", NULL);
-    CHECK(opened[self->number] || errno == EPIPE);
+    x.opened[self->number] = join("b", NULL);
+    CHECK(x.opened[self->number] || errno == EPIPE);
 }
 
 static void joined_or_empty(void)
 {
-    CHECK(x.done[2] == (opened[1] == NULL) && is_live(x.session) == !x.done[2]);
+    CHECK(x.done[2] == (x.opened[1] == NULL) && is_live(x.session) == !x.done[2]);
     outcome(x.done[2]);
     unref_all();
 }
@@ -81,39 +76,39 @@ static void delete_a(void)
 
 static void open_client_b(void)
 {
-    opened[self->number] = open_transient("b");
+    x.opened[self->number] = open_transient("b");
 }
 
 static void b_is_in_a_live_session(void)
 {
-    push_session *s = push_client_session(opened[2]);
+    push_session *s = push_client_session(x.opened[2]);
     CHECK(x.done[1] && is_live(s) && push_session_len(s) == 1);
     outcome(s != push_client_session(x.a));
-    CHECK(push_client_delete(opened[2]) && !is_live(s) && !push_session_exists(PUSH_ID("transient")));
+    CHECK(push_client_delete(x.opened[2]) && !is_live(s) && !push_session_exists(PUSH_ID("transient")));
     unref_all();
 }
 
 static void name_it(void)
 {
-    sessions[self->number] = push_session_new(PUSH_ID("transient"), PUSH_ID_NONE, 0);
+    x.sessions[self->number] = push_session_new(PUSH_ID("transient"), PUSH_ID_NONE, 0);
 }
 
 static void named_one_is_live(void)
 {
-    CHECK(is_live(sessions[2]) && push_session_len(sessions[2]) == 0);
-    outcome(sessions[2] != push_client_session(x.a));
+    CHECK(is_live(x.sessions[2]) && push_session_len(x.sessions[2]) == 0);
+    outcome(x.sessions[2] != push_client_session(x.a));
     unref_all();
 }
 
 static void name_it_with_client(void)
 {
-    sessions[self->number] = push_session_new(PUSH_ID("transient"), PUSH_ID("b"), 4);
+    x.sessions[self->number] = push_session_new(PUSH_ID("transient"), PUSH_ID("b"), 4);
 }
 
 static void named_one_has_b(void)
 {
-    CHECK(is_live(sessions[2]) && push_session_len(sessions[2]) == 1);
-    outcome(sessions[2] != push_client_session(x.a));
+    CHECK(is_live(x.sessions[2]) && push_session_len(x.sessions[2]) == 1);
+    outcome(x.sessions[2] != push_client_session(x.a));
     unref_all();
 }
 
@@ -144,18 +139,18 @@ static void no_session(void) {}
 
 static void one_session_one_client(void)
 {
-    CHECK(sessions[1] == sessions[2] && is_live(sessions[1]) && push_session_len(sessions[1]) == 1);
+    CHECK(x.sessions[1] == x.sessions[2] && is_live(x.sessions[1]) && push_session_len(x.sessions[1]) == 1);
     unref_all();
 }
 
 static void open_a_transient(void)
 {
-    opened[self->number] = open_transient("a");
+    x.opened[self->number] = open_transient("a");
 }
 
 static void both_share(void)
 {
-    CHECK(opened[1] == opened[2]);
+    CHECK(x.opened[1] == x.opened[2]);
     unref_all();
 }
 
@@ -169,9 +164,9 @@ static void delete_session(void)
 static void joined_and_closed(void)
 {
     CHECK(x.done[2] && !is_live(x.session) && push_session_len(x.session) == 0);
-    outcome(opened[1] != NULL);
-    if (opened[1])
-        CHECK(pull_number(opened[1], -1) == -EPIPE);
+    outcome(x.opened[1] != NULL);
+    if (x.opened[1])
+        CHECK(pull_number(x.opened[1], -1) == -EPIPE);
     unref_all();
 }
 
@@ -219,13 +214,13 @@ static void two_deletes_of_the_session(void)
 
 static void anew(void)
 {
-    sessions[self->number] = push_session_new(PUSH_ID("session"), PUSH_ID("a"), 4);
+    x.sessions[self->number] = push_session_new(PUSH_ID("session"), PUSH_ID("a"), 4);
 }
 
 static void anew_or_the_old(void)
 {
-    bool fresh = sessions[1] != x.session;
-    CHECK(is_live(sessions[1]) == fresh && x.done[2]);
+    bool fresh = x.sessions[1] != x.session;
+    CHECK(is_live(x.sessions[1]) == fresh && x.done[2]);
     outcome(fresh);
     unref_all();
 }

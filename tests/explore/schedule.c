@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "trace.h"
 
 enum {
@@ -28,6 +29,11 @@ static struct choice {
 } choices[MAX_CHOICES];
 static size_t choices_len, given;
 static bool replaying;
+
+/* Merging of executions: see state.h. */
+static void (*digest_fn)(struct digest *digest);
+static struct states known;
+static bool merged; /* this execution has come to a known state: no choice in it is free any more */
 
 /* ---- Failing ---- */
 
@@ -73,7 +79,7 @@ void schedule_fail(const char *format, ...)
 
 size_t schedule_choose(size_t count)
 {
-    if (count < 2)
+    if (count < 2 || merged)
         return 0;
     if (choices_len == MAX_CHOICES)
         schedule_fail("no end in sight");
@@ -152,6 +158,44 @@ static size_t find_alternatives(struct alternative *found)
     return len;
 }
 
+/* ---- States ---- */
+
+/* All that what follows depends on. Where a thread stands is in its stack: see go_on. */
+static uint64_t state_now(void)
+{
+    struct digest digest;
+    digest_begin(&digest);
+    digest_add(&digest, &used, sizeof(used));
+    digest_word(&digest, (uint64_t)self->number);
+    for (const struct thread *t = &threads[1]; t < &threads[threads_len]; t++) {
+        digest_word(&digest, t->state | (uint64_t)t->wake << 8 | (uint64_t)t->in_wait << 16 |
+                                 (uint64_t)t->cancel_off << 17 | (uint64_t)t->cancel_pending << 18 |
+                                 (uint64_t)t->cancelled << 19);
+        if (t->state == THREAD_OVER)
+            continue;
+        digest_word(&digest, (uint64_t)t->locks << 32 | (uint64_t)t->yields);
+        digest_word(&digest, (uintptr_t)t->mutex);
+        digest_word(&digest, (uintptr_t)t->cond);
+        digest_word(&digest, t->deadline);
+        digest_word(&digest, (uintptr_t)t->cleanups);
+        digest_word(&digest, (uintptr_t)t->low);
+        if (t->low)
+            digest_add(&digest, t->low, (size_t)(t->coroutine.stack + t->coroutine.stack_size - t->low));
+    }
+    heap_digest(&digest);
+    explore_digest(&digest);
+    digest_fn(&digest);
+    return digest_end(&digest);
+}
+
+/* Before a choice that is free: where the state is known, all that can follow is, or will be, explored from there.
+ */
+static void merge_if_known(size_t alternatives)
+{
+    if (digest_fn && alternatives > 1 && !merged && choices_len >= given)
+        merged = !states_add(&known, state_now());
+}
+
 static bool all_over(void)
 {
     for (int i = 1; i < threads_len; i++) {
@@ -172,6 +216,7 @@ static struct thread *next_thread(void)
                 return &threads[0];
             schedule_fail("nobody can run, and not all are over: a lost wake-up, or a deadlock");
         }
+        merge_if_known(len);
         const struct alternative *taken = &found[schedule_choose(len)];
         if (found[0].thread == self && can_run(self) && taken != found)
             used.preemptions++;
@@ -198,11 +243,32 @@ static void switch_to(struct thread *next)
     coroutine_switch(&from->coroutine, &next->coroutine, from->state == THREAD_OVER);
 }
 
-/* A thread that wanted a lock has it free before it now. */
-static void go_on(void)
+#define NOT_INLINED __attribute__((noinline))
+
+static NOT_INLINED const char *frame_below(void)
 {
+    return __builtin_frame_address(0);
+}
+
+/* What deeper calls left on the stack depends on what the scheduler had to do: it must not become part of the state
+ * as the part of a later frame that is never written. */
+static NOT_INLINED void wipe_below(void)
+{
+    char used_before[2048];
+    memset(used_before, 0, sizeof(used_before));
+    __asm__ volatile("" : : "r"(used_before) : "memory");
+}
+
+/* Another thread may run. One that wanted a lock has it free before it when this returns. All registers that the
+ * callers may need are saved in this frame, and so belong to the stack from `low` on. */
+static NOT_INLINED void go_on(void)
+{
+    __builtin_unwind_init();
+    self->low = frame_below();
     switch_to(next_thread());
     self->state = THREAD_READY;
+    if (digest_fn)
+        wipe_below();
 }
 
 /* By the program's own thread, for which there are no scheduling points. */
@@ -309,8 +375,11 @@ static bool read_schedule(const char *text)
     }
 }
 
-bool schedule_begin(const char *scenario, const struct bounds *new_bounds, const char *schedule)
+bool schedule_begin(const char *scenario, const struct bounds *new_bounds, const char *schedule,
+                    void (*digest)(struct digest *digest))
 {
+    digest_fn = digest;
+    states_clear(&known);
     scenario_name = scenario;
     bounds = *new_bounds;
     given = 0;
@@ -323,6 +392,7 @@ void schedule_run(void (*const *runs)(void), void (*invariant)(void))
     invariant_fn = invariant;
     used = (struct bounds){0};
     choices_len = 0;
+    merged = false;
     for (threads_len = 1; threads_len <= MAX_THREADS && runs[threads_len - 1]; threads_len++) {
         struct thread *t = &threads[threads_len];
         struct coroutine coroutine = t->coroutine;
@@ -336,6 +406,11 @@ void schedule_run(void (*const *runs)(void), void (*invariant)(void))
     threads[0].state = THREAD_READY;
     for (int i = 1; i < threads_len; i++)
         coroutine_wipe(&threads[i].coroutine);
+}
+
+size_t schedule_states(void)
+{
+    return known.len;
 }
 
 bool schedule_next(void)

@@ -12,6 +12,7 @@
 
 #include "coroutine.h"
 #include "model.h"
+#include "state.h"
 
 enum { MAX_THREADS = 4 };
 
@@ -38,6 +39,7 @@ struct thread {
     bool in_wait;                /* from falling asleep until running again */
     int locks;                   /* held */
     int yields;                  /* since it last changed anything */
+    const char *low;             /* its stack is in use from here on, while it does not run */
     struct explore_cleanup *cleanups;
     bool cancel_off, cancel_pending, cancelled;
 };
@@ -74,11 +76,16 @@ _Noreturn void schedule_fail(const char *format, ...) __attribute__((format(prin
 
 /* ---- For the program ---- */
 
-/* Starts over, with the schedule as printed by a failure (NULL: all executions). False: it does not read so. */
-bool schedule_begin(const char *scenario, const struct bounds *bounds, const char *schedule);
+/* Starts over, with the schedule as printed by a failure (NULL: all executions). False: it does not read so.
+ * `digest`, unless it is NULL, adds what the program has of its own to a state: then executions are merged. */
+bool schedule_begin(const char *scenario, const struct bounds *bounds, const char *schedule,
+                    void (*digest)(struct digest *digest));
 
 /* Runs the threads to their end, once. `invariant` is called at each scheduling point. */
 void schedule_run(void (*const *runs)(void), void (*invariant)(void));
+
+/* The states that were met, where executions are merged. */
+size_t schedule_states(void);
 
 /* Turns to the next execution: false where there is none. */
 bool schedule_next(void);

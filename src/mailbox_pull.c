@@ -207,7 +207,7 @@ int push__mailbox_pull(push_client *c, push_msg **msgs, size_t max, size_t *gap,
     if (rc == 0 && timeout_ms != 0) {
         rc = wait_for_message_locked(c, msgs, max, gap, timeout_ms, &garbage);
     } else if (rc == 0) {
-        while (c->extra && !client_is_closed(c) && !push__rest_locked(c) && rc == 0)
+        while (rc == 0 && c->extra && !client_is_closed(c) && !push__rest_locked(c))
             rc = (int)take_locked(c, msgs, max, gap, &garbage);
         if (rc == 0)
             rc = client_is_closed(c) ? -EPIPE : -EAGAIN;

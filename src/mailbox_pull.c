@@ -131,9 +131,9 @@ static int wait_locked(push_client *c, const struct deadline *deadline, bool *yi
         yield_locked(c, deadline);
         return 0;
     }
+    uint64_t start = push__now();
     if (!push__arm_locked(c))
         return 0;
-    uint64_t start = push__now();
     int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, c);
     *yielded = false;
     c->patience = patience_after_sleep(c->patience, push__now() - start);

@@ -648,6 +648,28 @@ static void pull_against_push(void **state)
     interleave_all(begin_polled, pull_now, put_one, end_pull_now);
 }
 
+static void pull_shortly(void)
+{
+    rc = push_client_pull(c, &msg, SHORT_TIMEOUT);
+}
+
+static void end_pull_shortly(bool both)
+{
+    assert_true(rc == -ETIMEDOUT || (both && rc == 0));
+    if (rc == 0)
+        assert_text(msg, "1");
+    else if (both)
+        assert_next(c, 0, "1");
+    assert_empty(c);
+    end_client();
+}
+
+static void waiting_pull_against_push(void **state)
+{
+    (void)state;
+    interleave_all(begin_client, pull_shortly, put_one, end_pull_shortly);
+}
+
 /* Somebody waits in the poller still, so that a mailbox that is found empty is armed, and does not rest. */
 static struct call *waits[2];
 
@@ -743,11 +765,6 @@ static void pull_by_four(void)
         sched_yield();
 }
 
-static void pull_shortly(void)
-{
-    rc = push_client_pull(c, &msg, SHORT_TIMEOUT);
-}
-
 static void end_rendezvous(bool both)
 {
     assert_int_equal(rc, -ETIMEDOUT);
@@ -781,6 +798,7 @@ static const struct CMUnitTest tests[] = {TEST(first_uses),
                                           TEST(giving_up_against_take_over),
                                           TEST(giving_up_against_pull),
                                           TEST(pull_against_push),
+                                          TEST(waiting_pull_against_push),
                                           TEST(pull_against_push_while_others_wait),
                                           TEST(wait_against_push),
                                           TEST(pulls_that_come_meanwhile)};

@@ -78,6 +78,10 @@ void push__watch_clear(struct watch *watch);
 /* It was found empty with this word, which `armed` would arm. False: arm it now. */
 bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed);
 
+/* The word has been armed, for another's sake: an idle watch rests no more, and is reported only for what came
+ * meanwhile. */
+void push__watch_arm(struct watch *watch);
+
 void push__watch_close(struct watch *watch);
 void push__watch_pause(struct watch *watch, bool paused);
 

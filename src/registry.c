@@ -268,12 +268,12 @@ bool push__registry_delete_client(push_session *s, push_id id, const push_client
 
     push__free(table);
     push__free(clients_table);
-    if (c)
-        push__roster_left(s, c);
+    /* A push that disconnects it, or whoever closed it by its handle, may have been quicker. */
+    bool deleted = c && push__roster_left(s, c);
     /* It has no client and, since it left, no snapshot: closing it took nothing more than the flag. */
     if (last)
         push__session_unref(s);
-    return c != NULL;
+    return deleted;
 }
 
 bool push__registry_delete(push_id id, bool only_empty)

@@ -219,11 +219,12 @@ push_client *push__roster_take_locked(push_session *s, push_id id, uint64_t hash
     return client_of_key(key);
 }
 
-void push__roster_left(push_session *s, push_client *c)
+bool push__roster_left(push_session *s, push_client *c)
 {
-    push__mailbox_close(c);
+    bool closed = push__mailbox_close(c);
     drop_stale_snapshot(s);
     push__client_unref(c);
+    return closed;
 }
 
 bool push__roster_close(push_session *s, bool only_empty, struct map *clients)

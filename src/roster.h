@@ -41,7 +41,7 @@ void push__roster_found(push_session *s, push_client *c);
  * caller gets the map's reference, and calls push__roster_left with it once no lock is held. NULL: it is not there.
  */
 push_client *push__roster_take_locked(push_session *s, push_id id, uint64_t hash, const push_client *exact);
-void push__roster_left(push_session *s, push_client *c);
+bool push__roster_left(push_session *s, push_client *c);
 
 /* Closes the session, and hands its clients over, to be dismissed. False: it has some, and is to go only when
  * empty.

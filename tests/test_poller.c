@@ -951,6 +951,48 @@ static void failing_allocations_change_nothing(void **state)
     push_session_unref(s);
 }
 
+/* Found empty, it is not reported, whoever asks for its descriptor then. */
+static void asking_for_a_descriptor_reports_nothing(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 4);
+    push_poller *p = poller();
+    add(p, c, NULL);
+    assert_put(c, "one");
+    assert_next(c, 0, "one");
+    assert_empty(c);
+    assert_true(push_client_fd(c) >= 0);
+    assert_quiet(p);
+    assert_put(c, "two");
+    assert_reports(p, c, NULL);
+    push_poller_free(p);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
+/* A message put back is one that came, even when it has been pulled again. */
+static void a_message_put_back_is_reported(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 4);
+    push_poller *p = poller();
+    push_msg *msg;
+    add(p, c, NULL);
+    assert_put(c, "one");
+    assert_int_equal(push_client_pull(c, &msg, 0), 0);
+    assert_empty(c);
+    assert_int_equal(push_client_unpull(c, msg), 0);
+    assert_next(c, 0, "one");
+    assert_reports(p, c, NULL);
+    assert_empty(c);
+    assert_quiet(p);
+    push_poller_free(p);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 static const struct CMUnitTest tests[] = {
     TEST(reported_until_a_pull_finds_nothing),
     TEST(waits_say_why_they_end),
@@ -973,5 +1015,7 @@ static const struct CMUnitTest tests[] = {
     TEST(consumers_that_share_a_poller),
     TEST(removing_races_with_waiting),
     TEST(failing_allocations_change_nothing),
+    TEST(asking_for_a_descriptor_reports_nothing),
+    TEST(a_message_put_back_is_reported),
 };
 TEST_MAIN(tests)

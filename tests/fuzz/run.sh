@@ -7,7 +7,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
 case ${1-} in
 '') runs=100000 ;;
---all) runs=1000000 ;;
+--all) runs=800000 ;;
 *)
     echo "usage: sh tests/fuzz/run.sh [--all]" >&2
     exit 2

@@ -56,8 +56,6 @@ void push__announce_locked(push_client *c)
             push__watch_close(&c->extra->watch);
     } else if (!set_alert_locked(c) || has_message_locked(c)) {
         push__arrive_locked(c);
-    } else if (c->extra->watch.set) {
-        push__watch_arm(&c->extra->watch);
     }
 }
 
@@ -184,9 +182,6 @@ int push__mailbox_unpull(push_client *c, struct returned *node)
         if (c->extra->watch.set)
             push__watch_signal(&c->extra->watch);
         push__arrive_locked(c);
-        /* A watch at rest would not see it, once it was pulled again: then the word is what it was. */
-        if (c->extra->watch.set)
-            push__watch_signal(&c->extra->watch);
         push__waitq_wake(&c->sleepers);
     }
     lock_release(&c->lock);

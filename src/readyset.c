@@ -140,19 +140,6 @@ bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed)
     return rests;
 }
 
-void push__watch_arm(struct watch *watch)
-{
-    struct readyset *set = watch->set;
-    lock_acquire(&set->lock);
-    if (watch->idle) {
-        watch->idle = false;
-        bool unchanged = atomic_load_explicit(watch->word, memory_order_relaxed) == watch->armed_word;
-        atomic_store_explicit(&watch->signalled, !unchanged, memory_order_relaxed);
-        place_locked(watch);
-    }
-    lock_release(&set->lock);
-}
-
 void push__watch_close(struct watch *watch)
 {
     struct readyset *set = watch->set;

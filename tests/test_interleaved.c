@@ -371,6 +371,39 @@ static void a_roster_that_grows_meanwhile(void **state)
         interleave_all(begin_client, join_last, join_between, end_joined);
 }
 
+static push_client *same;
+
+static void begin_session(void)
+{
+    s = session("s");
+    c = same = heir = NULL;
+}
+
+static void join_new(void)
+{
+    c = client_as(PUSH_SHARE);
+}
+
+static void join_same(void)
+{
+    same = client_as(PUSH_SHARE);
+}
+
+static void end_shared(bool both)
+{
+    assert_non_null(c);
+    assert_int_equal(push_session_len(s), 1);
+    assert_ptr_equal(same, both ? c : NULL);
+    push_client_unref(same);
+    end_client();
+}
+
+static void two_that_share_a_new_client(void **state)
+{
+    (void)state;
+    interleave_all(begin_session, join_new, join_same, end_shared);
+}
+
 /* ---- A push, and clients that come and go ---------------------------------------------------------------- */
 
 static void push_one(void)
@@ -592,6 +625,36 @@ static void giving_up_against_pull(void **state)
     interleave_all(begin_waiting, give_up, pull_one, end_pulled);
 }
 
+static void begin_full(void)
+{
+    begin_client();
+    assert_put(c, "1");
+    msg = text_msg("2");
+}
+
+static void send_shortly(void)
+{
+    rc = push_client_send(c, msg, SHORT_TIMEOUT, NULL);
+    push_msg_unref(msg);
+}
+
+static void end_sent(bool both)
+{
+    assert_true(rc == 0 || (both && rc == 1));
+    if (!both)
+        assert_next(c, 0, "1");
+    if (rc == 1)
+        assert_next(c, 0, "2");
+    assert_empty(c);
+    end_client();
+}
+
+static void waiting_push_against_pull(void **state)
+{
+    (void)state;
+    interleave_all(begin_full, send_shortly, pull_one, end_sent);
+}
+
 /* ---- Pulls and pollers that find nothing, and a push ----------------------------------------------------- */
 
 static push_poller *poller;
@@ -790,6 +853,7 @@ static const struct CMUnitTest tests[] = {TEST(first_uses),
                                           TEST(two_that_create_the_same),
                                           TEST(shutdown_against_the_last_client),
                                           TEST(a_roster_that_grows_meanwhile),
+                                          TEST(two_that_share_a_new_client),
                                           TEST(two_that_ask_for_the_descriptor),
                                           TEST(push_against_delete),
                                           TEST(disconnect_against_replace),
@@ -797,6 +861,7 @@ static const struct CMUnitTest tests[] = {TEST(first_uses),
                                           TEST(put_back_against_take_over),
                                           TEST(giving_up_against_take_over),
                                           TEST(giving_up_against_pull),
+                                          TEST(waiting_push_against_pull),
                                           TEST(pull_against_push),
                                           TEST(waiting_pull_against_push),
                                           TEST(pull_against_push_while_others_wait),

@@ -150,9 +150,8 @@ bool push_client_delete(push_client *c)
     if (!c)
         return false;
     bool deleted = push__registry_delete_client(c->session, key_id(&c->key), c);
-    /* Whoever deleted it may still be about to close it. */
-    push__mailbox_close(c);
-    return deleted;
+    /* Whoever took it out of the session may still be about to close it: who closes it has deleted it. */
+    return push__mailbox_close(c) || deleted;
 }
 
 int push_client_stat(push_client *c, push_client_stats *out)

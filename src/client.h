@@ -76,6 +76,7 @@ struct push_client {
     uint8_t overflow;      /* as max_buffer: a push_overflow */
     bool taken_over;       /* [m] its mailbox went to another client */
     patience patience;     /* [m] of its pulls */
+    bool spins;            /* [m] whether they spin before they yield */
     struct lock lock;
     struct ring *pull_ring; /* [m] the same as ring */
     struct key key;         /* I last: see id.h */

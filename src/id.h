@@ -12,7 +12,7 @@ enum { ID_NONE = 0, ID_INT = 1, ID_BYTES = 2 };
 
 /* The last member of the object it names: bytes longer than the array go on behind the object (key_extra). */
 struct key {
-    _Alignas(8) uint32_t hash; /* so that map.c has three bits free in a pointer */
+    uint32_t hash;
     uint32_t kind : 4;
     uint32_t size : 28;
     unsigned char bytes[8]; /* the integer, or the first bytes */

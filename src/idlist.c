@@ -67,8 +67,7 @@ int push__idlist_add_map(struct idlist *list, struct lock *lock, const struct ma
 push_id *push__idlist_finish(struct idlist *list)
 {
     size_t ids_size = (list->len + 1) * sizeof(push_id);
-    push_id *ids =
-        list->bytes_len <= SIZE_MAX - ids_size ? push__realloc(list->ids, ids_size + list->bytes_len) : NULL;
+    push_id *ids = push__realloc(list->ids, ids_size + list->bytes_len); /* neither is more than SIZE_MAX / 2 */
     if (!ids)
         return NULL;
     unsigned char *bytes = (unsigned char *)ids + ids_size;

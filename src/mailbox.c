@@ -54,7 +54,7 @@ void push__announce_locked(push_client *c)
         push__waker_raise(&c->extra->waker);
         if (c->extra->watch.set && !c->extra->watch.closed)
             push__watch_close(&c->extra->watch);
-    } else if (has_message_locked(c) || !set_alert_locked(c)) {
+    } else if (!set_alert_locked(c) || has_message_locked(c)) {
         push__arrive_locked(c);
     }
 }
@@ -92,8 +92,11 @@ int push__mailbox_fd(push_client *c)
     struct waker *waker = &c->extra->waker;
     if (!waker_is_open(waker)) {
         rc = push__waker_open(waker);
-        if (rc == 0)
+        if (rc == 0) {
+            if (c->extra->watch.set)
+                push__watch_end_rest(&c->extra->watch);
             push__announce_locked(c);
+        }
     }
     if (rc == 0)
         rc = waker->read_fd;
@@ -176,6 +179,9 @@ int push__mailbox_unpull(push_client *c, struct returned *node)
         push__enter_slow_locked(c);
         mark_most_locked(c);
         push__arrive_locked(c);
+        /* A watch at rest would not see it, once it was pulled again: then the word is what it was. */
+        if (c->extra->watch.set)
+            push__watch_signal(&c->extra->watch);
         push__waitq_wake(&c->sleepers);
     }
     lock_release(&c->lock);

@@ -55,7 +55,8 @@ enum put_result {
     PUT_CLOSED
 };
 
-/* The plain case: an open mailbox with room, where nobody needs to be told. Takes one reference on success. */
+/* The plain case: an open mailbox with room, where nobody needs to be told. Takes one reference on success. A
+ * mailbox that was reserved in has a ring for as long as it is open. */
 static inline bool mailbox_put_fast(push_client *c, push_msg *msg, size_t size)
 {
     /* Acquires what the pull wrote that cleared WORD_SLOW. */
@@ -64,7 +65,7 @@ static inline bool mailbox_put_fast(push_client *c, push_msg *msg, size_t size)
         return false;
     struct ring *ring = c->ring;
     uint64_t tail = word >> WORD_SHIFT;
-    if (!ring || !ring_has_room(ring, tail))
+    if (!ring_has_room(ring, tail))
         return false;
     ring_write(ring, msg);
     if (!atomic_compare_exchange_strong_explicit(&c->word, &word, word + WORD_ONE, memory_order_release,

@@ -64,6 +64,7 @@ static size_t take_locked(push_client *c, push_msg **msgs, size_t max, size_t *g
     uint64_t there = ring->tail_seen - head;
     if (there == 0)
         return 0;
+    ring_prefetch(ring, head);
     return take_from_ring_locked(ring, msgs, there < max ? (size_t)there : max, gap);
 }
 
@@ -88,17 +89,37 @@ static void pull_cancelled(void *arg, bool woken)
         push__waitq_wake(&c->sleepers);
 }
 
-/* Yields, with the lock let go, until something happens in the mailbox or patience ends. */
+/* Spinning pays where messages come one at a time, each as an answer: it saves a yield on the way. In a stream it
+ * does harm: while the pull yields, messages gather. In a stream the next one comes at once, or several do. */
+static bool spinning_pays_locked(const push_client *c, unsigned looks)
+{
+    enum { AT_ONCE = 4 };
+    return looks > 0 ? looks > AT_ONCE : queued_locked(c) == 1;
+}
+
+/* Spins and yields, with the lock let go, until something happens in the mailbox or patience ends. */
 static void yield_locked(push_client *c, const struct deadline *deadline)
 {
+    unsigned yields = patience_yields(c->patience);
+    if (yields == 0)
+        return;
     uint64_t seen = word_of(c);
-    unsigned yields = c->patience;
+    bool spins = c->spins;
+    unsigned yielded = 0;
+    unsigned looks = 0;
     lock_release(&c->lock);
-    for (; yields > 0 && word_of(c) == seen && !push__deadline_passed(deadline); yields--)
+    while (yielded < yields && word_of(c) == seen && !push__deadline_passed(deadline)) {
+        looks = spins ? push__spin_while(&c->word, seen) : 0;
+        if (looks > 0)
+            break;
         push__yield();
+        yielded++;
+    }
     lock_acquire(&c->lock);
-    if (word_of(c) != seen)
-        c->patience = patience_after_yield(c->patience);
+    if (word_of(c) != seen) {
+        c->patience = patience_after_yield(c->patience, yielded);
+        c->spins = spinning_pays_locked(c, looks);
+    }
 }
 
 /* Waits, once, for something to happen: yields first, then sleeps. Returns 0 to look again, -ETIMEDOUT or an error.
@@ -115,7 +136,7 @@ static int wait_locked(push_client *c, const struct deadline *deadline, bool *yi
     uint64_t start = push__now();
     int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, c);
     *yielded = false;
-    c->patience = patience_after_sleep(push__now() - start);
+    c->patience = patience_after_sleep(c->patience, push__now() - start);
     return rc;
 }
 
@@ -130,8 +151,10 @@ static int take_or_wait_locked(push_client *c, push_msg **msgs, size_t max, size
             return (int)n;
         if (client_is_closed(c))
             return -EPIPE;
-        if (rc == -ETIMEDOUT && !push__arm_locked(c))
-            continue;
+        /* It has been armed since before it slept, so that nothing can have come meanwhile; but descriptor and
+         * watch may have been told of a message that somebody else took. */
+        if (rc == -ETIMEDOUT)
+            push__arm_locked(c);
         if (rc < 0)
             return rc;
         count_waiting_locked(c, true);

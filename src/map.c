@@ -4,24 +4,18 @@
 
 #include "alloc.h"
 
-enum { FIRST_CAP = 4, MAX_CAP = 1 << 28, TAG_MASK = 7, TAG_SHIFT = 20 };
+enum { FIRST_CAP = 4, MAX_CAP = 1 << 28 };
 
-/* The three low bits of an entry are bits of the hash, so that nearly no other object on the way is touched: each
- * would be a cache miss. They are neither among those that name the slot in a table of usual size, nor those that
- * name the registry's shard. */
-static uintptr_t tag_of(uint32_t hash)
+/* What a slot says of the object in it: its hash, never 0. The bit that this costs names the shard, in the
+ * registry, and is the same for all of a table. */
+static uint32_t mark_of(uint32_t hash)
 {
-    return (hash >> TAG_SHIFT) & TAG_MASK;
+    return hash | 0x80000000U;
 }
 
-static uintptr_t entry_of(const struct key *key)
+static uint32_t *marks_of(const struct map *map)
 {
-    return (uintptr_t)key | tag_of(key->hash);
-}
-
-static struct key *key_of(uintptr_t entry)
-{
-    return (struct key *)(entry & ~(uintptr_t)TAG_MASK);
+    return (uint32_t *)(void *)(map->u.table + map->cap);
 }
 
 static uint32_t slot_of(const struct map *map, uint32_t hash)
@@ -38,12 +32,13 @@ struct key *push__map_get(const struct map *map, push_id id, uint64_t hash)
 {
     if (map->cap == 0)
         return map->u.one && key_is(map->u.one, id, hash) ? map->u.one : NULL;
-    uintptr_t entry;
-    uintptr_t tag = tag_of((uint32_t)hash);
-    for (uint32_t slot = slot_of(map, (uint32_t)hash); (entry = map->u.table[slot]) != 0;
-         slot = slot_after(map, slot)) {
-        if ((entry & TAG_MASK) == tag && key_is(key_of(entry), id, hash))
-            return key_of(entry);
+    const uint32_t *marks = marks_of(map);
+    uint32_t mark = mark_of((uint32_t)hash);
+    uint32_t slot = slot_of(map, (uint32_t)hash);
+    __builtin_prefetch(&map->u.table[slot]); /* while the marks come */
+    for (; marks[slot] != 0; slot = slot_after(map, slot)) {
+        if (marks[slot] == mark && key_is(map->u.table[slot], id, hash))
+            return map->u.table[slot];
     }
     return NULL;
 }
@@ -57,33 +52,47 @@ uint32_t push__map_needs(const struct map *map)
     return map->cap * 2;
 }
 
-uintptr_t *push__map_table(uint32_t cap)
+struct key **push__map_table(uint32_t cap)
 {
+    const size_t slot = sizeof(struct key *) + sizeof(uint32_t);
+    _Static_assert(MAX_CAP <= SIZE_MAX / (sizeof(struct key *) + sizeof(uint32_t)), "a size for each table");
     if (cap > MAX_CAP)
         return NULL;
-    uintptr_t *table = push__malloc(cap * sizeof(*table));
+    struct key **table = push__malloc(cap * slot);
     if (table)
-        memset(table, 0, cap * sizeof(*table));
+        memset(table, 0, cap * slot);
     return table;
 }
 
-static void table_add(struct map *map, struct key *key)
+static void set_slot(struct map *map, uint32_t slot, struct key *key, uint32_t mark)
 {
-    uint32_t slot = slot_of(map, key->hash);
-    while (map->u.table[slot])
-        slot = slot_after(map, slot);
-    map->u.table[slot] = entry_of(key);
+    map->u.table[slot] = key;
+    marks_of(map)[slot] = mark;
 }
 
-uintptr_t *push__map_install(struct map *map, uintptr_t *table, uint32_t cap)
+static void table_add(struct map *map, struct key *key, uint32_t mark)
+{
+    uint32_t slot = slot_of(map, mark);
+    while (map->u.table[slot])
+        slot = slot_after(map, slot);
+    set_slot(map, slot, key, mark);
+}
+
+struct key **push__map_install(struct map *map, struct key **table, uint32_t cap)
 {
     struct map old = *map;
     map->u.table = table;
     map->cap = cap;
-    struct key *key;
-    for (uint32_t at = 0; (key = push__map_next(&old, &at)) != NULL;)
-        table_add(map, key);
-    return old.cap ? old.u.table : NULL;
+    if (old.cap == 0) {
+        if (old.u.one)
+            table_add(map, old.u.one, mark_of(old.u.one->hash));
+        return NULL;
+    }
+    for (uint32_t slot = 0; slot < old.cap; slot++) {
+        if (old.u.table[slot])
+            table_add(map, old.u.table[slot], marks_of(&old)[slot]);
+    }
+    return old.u.table;
 }
 
 void push__map_add(struct map *map, struct key *key)
@@ -91,16 +100,15 @@ void push__map_add(struct map *map, struct key *key)
     if (map->cap == 0)
         map->u.one = key;
     else
-        table_add(map, key);
+        table_add(map, key, mark_of(key->hash));
     map->len++;
 }
 
 /* The slot that holds this object, or cap. */
 static uint32_t find_slot(const struct map *map, const struct key *key)
 {
-    uintptr_t entry = entry_of(key);
     for (uint32_t slot = slot_of(map, key->hash); map->u.table[slot]; slot = slot_after(map, slot)) {
-        if (map->u.table[slot] == entry)
+        if (map->u.table[slot] == key)
             return slot;
     }
     return map->cap;
@@ -110,14 +118,15 @@ static uint32_t find_slot(const struct map *map, const struct key *key)
 static void close_hole(struct map *map, uint32_t hole)
 {
     uint32_t mask = map->cap - 1;
-    for (uint32_t slot = slot_after(map, hole); map->u.table[slot]; slot = slot_after(map, slot)) {
-        uint32_t home = slot_of(map, key_of(map->u.table[slot])->hash);
+    const uint32_t *marks = marks_of(map);
+    for (uint32_t slot = slot_after(map, hole); marks[slot] != 0; slot = slot_after(map, slot)) {
+        uint32_t home = slot_of(map, marks[slot]);
         if (((slot - home) & mask) >= ((slot - hole) & mask)) {
-            map->u.table[hole] = map->u.table[slot];
+            set_slot(map, hole, map->u.table[slot], marks[slot]);
             hole = slot;
         }
     }
-    map->u.table[hole] = 0;
+    set_slot(map, hole, NULL, 0);
 }
 
 bool push__map_remove(struct map *map, const struct key *key)
@@ -141,16 +150,16 @@ void push__map_replace(struct map *map, const struct key *from, struct key *to)
     if (map->cap == 0)
         map->u.one = to;
     else
-        map->u.table[find_slot(map, from)] = entry_of(to);
+        map->u.table[find_slot(map, from)] = to;
 }
 
-uintptr_t *push__map_release(struct map *map)
+struct key **push__map_release(struct map *map)
 {
     if (map->len > 1 || map->cap == 0)
         return NULL;
     uint32_t at = 0;
     struct key *last = push__map_next(map, &at);
-    uintptr_t *table = map->u.table;
+    struct key **table = map->u.table;
     map->u.one = last;
     map->cap = 0;
     return table;
@@ -161,9 +170,9 @@ struct key *push__map_next(const struct map *map, uint32_t *at)
     if (map->cap == 0)
         return (*at)++ == 0 ? map->u.one : NULL;
     while (*at < map->cap) {
-        uintptr_t entry = map->u.table[(*at)++];
-        if (entry)
-            return key_of(entry);
+        struct key *key = map->u.table[(*at)++];
+        if (key)
+            return key;
     }
     return NULL;
 }
@@ -176,13 +185,14 @@ bool push__map_check(const struct map *map)
         return false;
     uint32_t len = 0;
     for (uint32_t slot = 0; slot < map->cap; slot++) {
-        uintptr_t entry = map->u.table[slot];
-        if (!entry)
+        const struct key *key = map->u.table[slot];
+        uint32_t mark = marks_of(map)[slot];
+        if (mark != (key ? mark_of(key->hash) : 0))
+            return false;
+        if (!key)
             continue;
         len++;
-        if (entry != entry_of(key_of(entry)))
-            return false;
-        for (uint32_t probe = slot_of(map, key_of(entry)->hash); probe != slot; probe = slot_after(map, probe)) {
+        for (uint32_t probe = slot_of(map, key->hash); probe != slot; probe = slot_after(map, probe)) {
             if (!map->u.table[probe])
                 return false;
         }

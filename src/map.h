@@ -1,7 +1,9 @@
 /*
- * A hash map of objects that hold their own key (struct key). Open addressing, linear probing, a table of pointers;
- * one object needs no table at all. No locks, and no allocation of its own: who adds makes room first
- * (map_needs, push__map_install), so that memory can be had outside the lock that guards the map. L0.
+ * A hash map of objects that hold their own key (struct key). Open addressing, linear probing; one object needs
+ * no table at all. A table is an array of pointers and behind it an array of the objects' hashes, so that neither a
+ * look-up nor a removal touches any object but its own: each would be a cache miss. No locks, and no allocation of
+ * its own: who adds makes room first (map_needs, push__map_install), so that memory can be had outside the lock
+ * that guards the map. L0.
  *
  * Invariant (push__map_check): with cap 0 there is at most one object, `u.one`. Else cap is a power of two, at most
  * three quarters of it are taken, and no empty slot lies between an object and the slot its hash names.
@@ -18,7 +20,7 @@
 struct map {
     union {
         struct key *one;
-        uintptr_t *table; /* pointers, tagged: see map.c */
+        struct key **table; /* cap pointers, NULL where empty; then cap marks (uint32_t), 0 where empty */
     } u;
     uint32_t len;
     uint32_t cap; /* slots of the table; 0: no table */
@@ -29,11 +31,11 @@ struct key *push__map_get(const struct map *map, push_id id, uint64_t hash);
 /* The slots a table must have to take one more object; 0 where the map has room as it is. */
 uint32_t push__map_needs(const struct map *map);
 
-/* A zeroed table of cap slots, or NULL. */
-uintptr_t *push__map_table(uint32_t cap);
+/* An empty table of cap slots, or NULL. */
+struct key **push__map_table(uint32_t cap);
 
-/* Moves the map into a zeroed table of cap slots, and returns the old one for the caller to free. */
-uintptr_t *push__map_install(struct map *map, uintptr_t *table, uint32_t cap);
+/* Moves the map into an empty table of cap slots, and returns the old one for the caller to free. */
+struct key **push__map_install(struct map *map, struct key **table, uint32_t cap);
 
 /* Adds an object whose key is not there yet. map_needs() is 0. */
 void push__map_add(struct map *map, struct key *key);
@@ -45,7 +47,7 @@ bool push__map_remove(struct map *map, const struct key *key);
 void push__map_replace(struct map *map, const struct key *from, struct key *to);
 
 /* Takes the table out of a map that has no need of one any more, for the caller to free; NULL where it stays. */
-uintptr_t *push__map_release(struct map *map);
+struct key **push__map_release(struct map *map);
 
 /* Objects one by one: *at starts at 0; NULL at the end. */
 struct key *push__map_next(const struct map *map, uint32_t *at);

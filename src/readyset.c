@@ -158,6 +158,18 @@ void push__watch_pause(struct watch *watch, bool paused)
     lock_release(&set->lock);
 }
 
+void push__watch_end_rest(struct watch *watch)
+{
+    struct readyset *set = watch->set;
+    lock_acquire(&set->lock);
+    if (watch->idle) {
+        watch->idle = false;
+        atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
+        place_locked(watch);
+    }
+    lock_release(&set->lock);
+}
+
 /* An idle watch is told of the next put, and leaves the list; or there is something new. */
 static void arm_locked(struct watch *watch)
 {
@@ -183,7 +195,7 @@ static void arm_all_locked(struct readyset *set)
 
 static bool has_changed(const struct watch *watch)
 {
-    return atomic_load_explicit(watch->word, memory_order_relaxed) != watch->idle_word;
+    return atomic_load_explicit(watch->word, memory_order_acquire) != watch->idle_word;
 }
 
 /* Whether this listed watch is to be reported. One that was looked at in vain too often may leave the list. */
@@ -251,7 +263,7 @@ static int sleep_locked(struct readyset *set, const struct deadline *deadline)
     push__waker_clear(&set->waker);
     uint64_t start = push__now();
     int rc = push__waitq_sleep(&set->waiters, &set->lock, deadline, wait_cancelled, set);
-    set->patience = patience_after_sleep(push__now() - start);
+    set->patience = patience_after_sleep(set->patience, push__now() - start);
     return rc;
 }
 
@@ -262,7 +274,7 @@ int push__readyset_wait(struct readyset *set, push_event *events, int max, int t
     int rc = report_locked(set, events, max);
     if (rc == -EAGAIN && timeout_ms > 0)
         deadline = push__deadline_in(timeout_ms);
-    unsigned yields = set->patience;
+    unsigned yields = patience_yields(set->patience);
     int slept = timeout_ms == 0 ? -ETIMEDOUT : 0;
     while (rc == -EAGAIN && slept == 0) {
         if (yields > 0 && !push__deadline_passed(&deadline)) {
@@ -270,7 +282,7 @@ int push__readyset_wait(struct readyset *set, push_event *events, int max, int t
             yield_unlocked(set);
         } else {
             slept = sleep_locked(set, &deadline);
-            yields = set->patience;
+            yields = patience_yields(set->patience);
         }
         rc = report_locked(set, events, max);
     }

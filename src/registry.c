@@ -138,7 +138,7 @@ static bool name_it(push_session *s)
 static int insert(push_session *s)
 {
     struct shard *shard = shard_of(s->key.hash);
-    uintptr_t *table = NULL;
+    struct key **table = NULL;
     uint32_t cap = 0;
     for (;;) {
         int rc = 0;
@@ -161,6 +161,15 @@ static int insert(push_session *s)
         if (!table)
             return -ENOMEM;
     }
+}
+
+/* Ends a session that is in no shard, and lets go of the shard's reference. */
+static void end_session(push_session *s)
+{
+    struct map clients;
+    push__roster_close(s, false, &clients);
+    push__roster_dismiss(s, &clients);
+    push__session_unref(s);
 }
 
 /* A new session, its first client in it before anybody can find it. Returns as insert. */
@@ -187,9 +196,8 @@ static int create(push_id session, uint64_t hash, bool named, push_id client, co
     if (rc < 0) {
         if (options)
             push__client_unref(*c);
-        push__roster_close(fresh);
         push__session_unref(fresh);
-        push__session_unref(fresh);
+        end_session(fresh);
         return rc;
     }
     *s = fresh;
@@ -229,7 +237,7 @@ int push__registry_open(push_id session, bool named, push_id client, const push_
 
 /* Takes the session out of its shard: the caller gets the registry's reference, and *table to free. False: a
  * shutdown has taken it. */
-static bool remove_locked(struct shard *shard, push_session *s, uintptr_t **table)
+static bool remove_locked(struct shard *shard, push_session *s, struct key ***table)
 {
     bool removed = push__map_remove(&shard->sessions, &s->key);
     *table = push__map_release(&shard->sessions);
@@ -240,32 +248,31 @@ bool push__registry_delete_client(push_session *s, push_id id, const push_client
 {
     uint64_t hash = push__id_hash(id);
     struct shard *shard = shard_of(s->key.hash);
-    uintptr_t *table = NULL;
+    struct key **table = NULL;
     bool last = false;
     /* Once named, always named: then the session stays, and the shard is none of our business. */
     bool named = session_has(s, SESSION_NAMED);
     if (!named)
         lock_acquire(&shard->lock);
-    lock_acquire(&s->clients_lock);
+    push__roster_lock(s);
     push_client *c = push__roster_take_locked(s, id, hash, exact);
     if (c && s->clients.len == 0 && !session_has(s, SESSION_NAMED | SESSION_CLOSED)) {
         last = remove_locked(shard, s, &table);
         if (last)
             session_set(s, SESSION_CLOSED);
     }
-    uintptr_t *clients_table = c ? push__map_release(&s->clients) : NULL;
-    lock_release(&s->clients_lock);
+    struct key **clients_table = c ? push__map_release(&s->clients) : NULL;
+    push__roster_unlock(s);
     if (!named)
         lock_release(&shard->lock);
 
     push__free(table);
     push__free(clients_table);
-    if (c)
-        push__roster_left(s, c);
+    bool closed = c && push__roster_left(s, c);
     /* It has no client and, since it left, no snapshot: closing it took nothing more than the flag. */
     if (last)
         push__session_unref(s);
-    return c != NULL;
+    return closed;
 }
 
 bool push__registry_delete(push_id id, bool only_empty)
@@ -274,26 +281,20 @@ bool push__registry_delete(push_id id, bool only_empty)
         return false;
     uint64_t hash = push__id_hash(id);
     struct shard *shard = shard_of((uint32_t)hash);
-    uintptr_t *table = NULL;
+    struct key **table = NULL;
+    struct map clients;
     lock_acquire(&shard->lock);
     push_session *s = find_locked(shard, id, hash);
-    bool goes = false;
-    if (s) {
-        lock_acquire(&s->clients_lock);
-        goes = !only_empty || s->clients.len == 0;
-        if (goes)
-            session_set(s, SESSION_CLOSED);
-        lock_release(&s->clients_lock);
-    }
+    bool goes = s && push__roster_close(s, only_empty, &clients);
     if (goes)
         remove_locked(shard, s, &table);
     lock_release(&shard->lock);
     push__free(table);
-    if (!goes)
-        return false;
-    push__roster_close(s);
-    push__session_unref(s);
-    return true;
+    if (goes) {
+        push__roster_dismiss(s, &clients);
+        push__session_unref(s);
+    }
+    return goes;
 }
 
 void push__registry_shutdown(void)
@@ -306,10 +307,8 @@ void push__registry_shutdown(void)
         shards[i].sessions = (struct map){0};
         lock_release(&shards[i].lock);
         struct key *key;
-        for (uint32_t at = 0; (key = push__map_next(&sessions, &at)) != NULL;) {
-            push__roster_close(session_of_key(key));
-            push__session_unref(session_of_key(key));
-        }
+        for (uint32_t at = 0; (key = push__map_next(&sessions, &at)) != NULL;)
+            end_session(session_of_key(key));
         if (sessions.cap > 0)
             push__free(sessions.u.table);
     }

@@ -19,6 +19,10 @@ struct snapshot {
     push_client *clients[]; /* I a reference each */
 };
 
+/* To change the client map: the clients lock, and the look-ups' locks where there are some. */
+void push__roster_lock(push_session *s);
+void push__roster_unlock(push_session *s);
+
 /* The client of that id, with a reference; NULL. */
 push_client *push__roster_find(push_session *s, push_id id, uint64_t hash);
 
@@ -33,14 +37,19 @@ int push__roster_join(push_session *s, push_id id, const push_client_options *op
 /* The first client of a session that nobody knows yet: needs no lock, cannot fail. Takes over the reference. */
 void push__roster_found(push_session *s, push_client *c);
 
-/* Takes a client out of the map: the one of that id, or, with `exact`, this very one. Under the clients lock. The
- * caller gets the map's reference, and calls push__roster_left with it once no lock is held. NULL: it is not there.
- */
+/* Takes a client out of the map: the one of that id, or, with `exact`, this very one. Under push__roster_lock. The
+ * caller gets the map's reference, and calls push__roster_left with it once no lock is held; that returns false
+ * where a push had disconnected it already. NULL: it is not there. */
 push_client *push__roster_take_locked(push_session *s, push_id id, uint64_t hash, const push_client *exact);
-void push__roster_left(push_session *s, push_client *c);
+bool push__roster_left(push_session *s, push_client *c);
 
-/* Closes the session and all its clients. It is in no registry any more. */
-void push__roster_close(push_session *s);
+/* Closes the session, and hands its clients over, to be dismissed. False: it has some, and is to go only when
+ * empty.
+ */
+bool push__roster_close(push_session *s, bool only_empty, struct map *clients);
+
+/* Closes the clients of a closed session, and lets them go. No lock is held. */
+void push__roster_dismiss(push_session *s, struct map *clients);
 
 /* Brings s->snapshot up to date. Under the push lock. Returns 0, -EPIPE, -ENOMEM. An old snapshot goes to *old, for
  * push__snapshot_unref once no lock is held. */

@@ -189,9 +189,35 @@ int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline 
     return sleep.self.woken ? 0 : -ETIMEDOUT;
 }
 
+/* Looks at a word before the processor is yielded. */
+#ifndef PUSH_SPINS
+#define PUSH_SPINS 20
+#endif
+enum { SPINS = PUSH_SPINS };
+
 void push__yield(void)
 {
     sched_yield();
+}
+
+/* Tells the processor that this is a loop that waits. */
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH >= 7)
+    __asm__ volatile("yield");
+#endif
+}
+
+unsigned push__spin_while(const _Atomic uint64_t *word, uint64_t seen)
+{
+    for (unsigned looks = 1; looks <= SPINS; looks++) {
+        if (atomic_load_explicit(word, memory_order_relaxed) != seen)
+            return looks;
+        relax();
+    }
+    return 0;
 }
 
 int push__cancel_off(void)

@@ -6,6 +6,7 @@
 #define PUSH_SRC_SYNC_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -18,6 +19,7 @@ enum lock_rank {
     RANK_REGISTRY, /* a shard of the registry */
     RANK_PUSH,     /* a session: one fan-out at a time */
     RANK_CLIENTS,  /* a session: its client map */
+    RANK_LOOKUP,   /* a session: look-ups in its client map, where they have locks of their own */
     RANK_MAILBOX,  /* a client: its mailbox */
     RANK_HEIR,     /* the same, of the client that a mailbox is being moved to */
     RANK_WAIT,     /* a push that waits */
@@ -90,6 +92,28 @@ static inline void lock_release(struct lock *lock)
     lock_release_as(lock, lock_rank(lock));
 }
 
+/* True where the lock was free, and is taken. */
+static inline bool lock_try(struct lock *lock)
+{
+    if (pthread_mutex_trylock(&lock->mutex) != 0)
+        return false;
+#ifdef PUSH_LOCK_RANKS
+    push__rank_enter(lock->rank);
+#endif
+    return true;
+}
+
+/* Take, and let go of, further locks of a rank that is held: always the same ones, in the same order. */
+static inline void lock_acquire_more(struct lock *lock)
+{
+    pthread_mutex_lock(&lock->mutex);
+}
+
+static inline void lock_release_more(struct lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
+}
+
 /* ---- Deadlines ---- */
 
 struct deadline {
@@ -140,24 +164,47 @@ void push__waitq_wake_all(struct waitq *q);
 /* ---- Patience ---- */
 
 /* How often to yield the processor before going to sleep. Threads that hand messages to each other quickly save the
- * kernel's sleep and wake-up, several microseconds, by yielding; threads that wait long must not burn. So each wait
- * teaches the next: yielding that brought a message makes for more of it, and so does a sleep so short that it had
- * better been yielded away; a long sleep leaves a single yield, as a probe: where many threads are runnable it lets
- * all of them run, and is the way back. */
-typedef uint8_t patience;
-enum { PATIENCE_MIN = 1, PATIENCE_MAX = 32 };
+ * kernel's sleep and wake-up, several microseconds, by yielding; threads that wait long must not burn, and a thread
+ * that yields right after it woke another is in its way: the kernel would have run that one in its place. So each
+ * wait teaches the next. A few yields that brought a message make for more of it, and so does a sleep so short that
+ * it had better been yielded away. Many yields, or a sleep no longer than they take, make for less. After a long
+ * sleep there is none, but for one in the second wait after, and then in each eighth, as a probe: where many
+ * threads are runnable it lets all of them run, and is the way back. */
+typedef uint8_t patience; /* yields; with PATIENCE_RESTS: long sleeps in a row, modulo 8 */
+enum { PATIENCE_MAX = 32, PATIENCE_RESTS = 0x80, PATIENCE_PROBE = 7, PATIENCE_FIRST_REST = PATIENCE_RESTS | 6 };
 
-static inline patience patience_after_yield(patience old)
+static inline unsigned patience_yields(patience p)
 {
+    if (p & PATIENCE_RESTS)
+        return (p & PATIENCE_PROBE) == PATIENCE_PROBE ? 1 : 0;
+    return p;
+}
+
+/* After so many of the yields, what was waited for had come. */
+static inline patience patience_after_yield(patience old, unsigned yielded)
+{
+    enum { FEW = 8 };
+    if (old & PATIENCE_RESTS)
+        return 2;
+    if (yielded > FEW)
+        return old / 2;
     return old > PATIENCE_MAX / 2 ? PATIENCE_MAX : (patience)(old * 2);
 }
 
-static inline patience patience_after_sleep(uint64_t slept_ns)
+static inline patience patience_after_sleep(patience old, uint64_t slept_ns)
 {
-    return slept_ns < 50 * 1000 ? PATIENCE_MAX : PATIENCE_MIN;
+    if (slept_ns >= 50 * 1000)
+        return old & PATIENCE_RESTS ? PATIENCE_RESTS | ((old + 1) & PATIENCE_PROBE) : PATIENCE_FIRST_REST;
+    if (slept_ns >= 10 * 1000)
+        return PATIENCE_MAX;
+    return old & PATIENCE_RESTS || old < 2 ? PATIENCE_FIRST_REST : old / 2;
 }
 
 void push__yield(void);
+
+/* Looks at a word for about as long as a yield takes: returns how many looks it took until it was not `seen` any
+ * more, or 0. */
+unsigned push__spin_while(const _Atomic uint64_t *word, uint64_t seen);
 
 /* ---- Cancellation ---- */
 

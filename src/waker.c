@@ -13,23 +13,22 @@
 /* PUSH_USE_PIPE makes the build for systems without eventfd testable on those with it. */
 #if defined(__linux__) && !defined(PUSH_USE_PIPE)
 #include <sys/eventfd.h>
+#endif
 
 static int open_pair(struct waker *waker)
 {
+#if defined(__linux__) && !defined(PUSH_USE_PIPE)
     waker->read_fd = waker->write_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return waker->read_fd < 0 ? -errno : 0;
-}
 #else
-static int open_pair(struct waker *waker)
-{
     int fds[2];
     if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0)
         return -errno;
     waker->read_fd = fds[0];
     waker->write_fd = fds[1];
     return 0;
-}
 #endif
+}
 
 int push__waker_open(struct waker *waker)
 {

@@ -18,20 +18,28 @@ static size_t size_of(const struct model *m, int message)
     return m->messages[message].size;
 }
 
-static size_t bytes_queued(const struct model *m)
+static size_t bytes_from(const struct model *m, size_t first)
 {
     size_t bytes = 0;
-    for (size_t i = 0; i < m->len; i++)
+    for (size_t i = first; i < m->len; i++)
         bytes += size_of(m, m->queue[i].message);
     return bytes;
+}
+
+static size_t bytes_queued(const struct model *m)
+{
+    return bytes_from(m, 0);
 }
 
 /* Whoever waits already is not looked at. */
 static bool fits(const struct model *m, size_t size)
 {
-    if (m->len >= m->max_buffer)
+    if (m->len >= (m->max_buffer > 0 ? m->max_buffer : m->waiting_pulls))
         return false;
-    return m->max_bytes == 0 || m->len == 0 || bytes_queued(m) + size <= m->max_bytes;
+    if (m->max_buffer == 0 || m->max_bytes == 0 || m->len == 0)
+        return true;
+    size_t bytes = bytes_queued(m);
+    return bytes <= m->max_bytes && size <= m->max_bytes - bytes;
 }
 
 static bool is_full(const struct model *m, size_t size)
@@ -39,10 +47,19 @@ static bool is_full(const struct model *m, size_t size)
     return m->waiting_len > 0 || !fits(m, size);
 }
 
+/* Messages at a rendezvous that belong to pulls that wait. */
+static size_t handed(const struct model *m)
+{
+    if (m->max_buffer > 0)
+        return 0;
+    return m->len < m->waiting_pulls ? m->len : m->waiting_pulls;
+}
+
 static void mark(struct model *m)
 {
-    if (m->len > m->high_water)
-        m->high_water = m->len;
+    size_t queued = m->len - handed(m);
+    if (queued > m->high_water)
+        m->high_water = queued;
 }
 
 static void append(struct model *m, int message, size_t gap)
@@ -222,10 +239,13 @@ void model_close(struct model *m)
 
 void model_take_over(struct model *from, struct model *to)
 {
+    size_t waiting_pulls = from->waiting_pulls;
     *to = *from;
+    to->waiting_pulls = 0;
     *from = (struct model){.messages = to->messages,
                            .max_buffer = to->max_buffer,
                            .overflow = to->overflow,
+                           .waiting_pulls = waiting_pulls,
                            .closed = true,
                            .taken_over = true};
 }
@@ -244,12 +264,13 @@ bool model_has_message(const struct model *m)
 
 push_client_stats model_stats(const struct model *m)
 {
-    return (push_client_stats){.queued = m->len,
-                               .queued_bytes = bytes_queued(m),
+    size_t pulled_already = handed(m);
+    return (push_client_stats){.queued = m->len - pulled_already,
+                               .queued_bytes = bytes_from(m, pulled_already),
                                .max_buffer = m->max_buffer,
                                .high_water = m->high_water,
                                .pushed = m->pushed,
-                               .pulled = m->pulled,
+                               .pulled = m->pulled + pulled_already,
                                .dropped = m->dropped,
                                .closed = m->closed};
 }

@@ -13,7 +13,11 @@
 
 #include <push/push.h>
 
-enum { MODEL_QUEUE = 1024, MODEL_WAITING = 16 };
+/* Who copies models around may want them small. */
+#ifndef MODEL_QUEUE_MAX
+#define MODEL_QUEUE_MAX 1024
+#endif
+enum { MODEL_QUEUE = MODEL_QUEUE_MAX, MODEL_WAITING = 16 };
 
 struct model_message {
     size_t size;
@@ -43,6 +47,7 @@ struct model {
     size_t len;
     struct model_push *waiting[MODEL_WAITING];
     size_t waiting_len;
+    size_t waiting_pulls; /* at a rendezvous, each is room for one message, which then counts as pulled */
     size_t pending_gap; /* before the next message that is put */
     size_t high_water;
     uint64_t pushed, pulled, dropped;

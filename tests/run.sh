@@ -1,11 +1,11 @@
 #!/bin/sh
 # sh tests/run.sh [--all]: installs what it misses, builds the library and its tests, and runs them: with gcc and
-# clang, and under the address, undefined-behaviour, leak and thread sanitizers. --all runs the long layers too.
-# The last line is the total.
+# clang, under the sanitizers, and the layers of tests/README.md: a share of each, or, with --all, all of it. What they
+# counted goes to build/figures.txt. The last line is the total.
 . "$(dirname -- "$0")/../tests/lib.sh"
 
 case ${1-} in
-'' | --all) ;;
+'' | --all) extent=${1-} ;;
 *)
     echo "usage: sh tests/run.sh [--all]" >&2
     exit 2
@@ -16,19 +16,24 @@ passed=0
 failed=0
 skipped=0
 
+# add PASSED FAILED SKIPPED
+add() {
+    passed=$((passed + $1))
+    failed=$((failed + $2))
+    skipped=$((skipped + $3))
+}
+
 # run_ctest DIR: adds its result to the total. Without a result, or without a test, it has failed.
 run_ctest() {
     (cd "$1" && $no_aslr ctest --output-on-failure --parallel "$jobs" </dev/null 2>&1) | tee "$1/ctest.log"
     summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$1/ctest.log")
     if [ -z "$summary" ]; then
         say "no result from ctest"
-        failed=$((failed + 1))
+        add 0 1 0
         return
     fi
     skips=$(grep -c '\*\*\*Skipped' "$1/ctest.log" || true)
-    failed=$((failed + ${summary% *}))
-    skipped=$((skipped + skips))
-    passed=$((passed + ${summary#* } - ${summary% *} - skips))
+    add $((${summary#* } - ${summary% *} - skips)) "${summary% *}" "$skips"
 }
 
 # suite NAME COMPILER [CMAKE-OPTION...]: a build of its own, and all tests in it.
@@ -43,7 +48,38 @@ suite() {
         run_ctest "$root/build/$name"
     else
         say "$name: the build failed"
-        failed=$((failed + 1))
+        add 0 1 0
+    fi
+}
+
+# layer NAME: tests/NAME/run.sh, which ends with its total, and prints what it counted in lines that begin with
+# "figure: ".
+layer() {
+    say "$1"
+    log=$root/build/$1.log
+    rm -f "$scratch/failed"
+    # shellcheck disable=SC2086 # --all, or nothing
+    { sh "$root/tests/$1/run.sh" $extent </dev/null 2>&1 || : >"$scratch/failed"; } | tee "$log"
+    total=$(tail -n 1 "$log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed\(, \([0-9]*\) skipped\)*$/\1 \2 \4/p')
+    if [ -z "$total" ]; then
+        say "$1: no result"
+        add 0 1 0
+        return
+    fi
+    # shellcheck disable=SC2086 # two numbers or three
+    set -- "$1" $total
+    add "$2" "$3" "${4:-0}"
+    [ "$3" -gt 0 ] || [ ! -e "$scratch/failed" ] || add 0 1 0
+    sed -n "s/^figure: /$1: /p" "$log" >>"$root/build/figures.txt"
+}
+
+# What is measured means nothing in so short a round; but everything must arrive.
+smoke() {
+    say "bench: a smoke round"
+    if sh "$root/tests/bench.sh" --smoke </dev/null; then
+        add 1 0 0
+    else
+        add 0 1 0
     fi
 }
 
@@ -55,16 +91,16 @@ check_format() {
         *'version 14.'*)
             if find "$root/include" "$root/src" "$root/tests" "$root/examples" -name '*.[ch]' \
                 -exec "$clang_format" --dry-run -Werror {} +; then
-                passed=$((passed + 1))
+                add 1 0 0
             else
-                failed=$((failed + 1))
+                add 0 1 0
             fi
             return
             ;;
         esac
     done
     say "skipped: this system has no clang-format 14"
-    skipped=$((skipped + 1))
+    add 0 0 1
 }
 
 need_build_tools
@@ -86,6 +122,9 @@ if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] && setar
     no_aslr="setarch $(uname -m) -R"
 fi
 
+mkdir -p "$root/build"
+: >"$root/build/figures.txt"
+
 check_format
 suite gcc gcc
 suite clang clang
@@ -93,6 +132,12 @@ suite gcc-address gcc -DPUSH_SANITIZE=address,undefined
 suite gcc-thread gcc -DPUSH_SANITIZE=thread
 suite clang-thread clang -DPUSH_SANITIZE=thread
 
+for name in sanitize coverage fuzz histories storm soak elsewhere planted; do
+    layer "$name"
+done
+smoke
+
+[ ! -s "$root/build/figures.txt" ] || { say "what was counted" && cat "$root/build/figures.txt"; }
 total="$passed passed, $failed failed"
 [ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
 echo "$total"

@@ -395,6 +395,26 @@ static void send_waits_for_room(void **state)
     push_session_unref(s);
 }
 
+/* The array is as long as the caller says, and is touched only where messages come. */
+static void a_batch_of_any_size(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 3);
+    static const size_t sizes[] = {INT_MAX, (size_t)INT_MAX + 1, SIZE_MAX};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        push_msg *msgs[3] = {NULL};
+        assert_put(c, "1");
+        assert_put(c, "2");
+        assert_int_equal(push_client_pull_many(c, msgs, sizes[i], NULL, 0), 2);
+        assert_text(msgs[0], "1");
+        assert_text(msgs[1], "2");
+        assert_null(msgs[2]);
+    }
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 static void pull_waits_for_a_message(void **state)
 {
     (void)state;
@@ -991,6 +1011,7 @@ static const struct CMUnitTest tests[] = {
     TEST(delete_is_exact),
     TEST(deleting_ends_waiting_calls),
     TEST(send_waits_for_room),
+    TEST(a_batch_of_any_size),
     TEST(pull_waits_for_a_message),
     TEST(share),
     TEST(refuse),

@@ -514,6 +514,32 @@ static void each_arrival_wakes_a_wait_of_its_own(void **state)
     push_session_unref(s);
 }
 
+/* At a rendezvous, a message that is put back goes to the pull that waits: it is queued no more. */
+static void put_back_for_a_frozen_pull_at_a_rendezvous(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 0);
+    struct call *pull = begin_pull(c, -1);
+    assert_asleep(pull);
+    assert_int_equal(send_text(c, "1", NULL), 1);
+    struct result r = finish(pull);
+    pull = begin_pull(c, -1);
+    assert_asleep(pull);
+    freeze(pull);
+    assert_int_equal(push_client_unpull(c, r.msg), 0);
+    push_client_stats stats = stats_of(c);
+    assert_int_equal(stats.queued, 0);
+    assert_int_equal(stats.queued_bytes, 0);
+    assert_int_equal(stats.pulled, 1);
+    thaw_all();
+    r = finish(pull);
+    assert_int_equal(r.rc, 0);
+    assert_text(r.msg, "1");
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 static const struct CMUnitTest tests[] = {
     TEST(the_message_waits_for_a_woken_pull),
     TEST(a_rendezvous_ends_with_one_message),
@@ -524,6 +550,7 @@ static const struct CMUnitTest tests[] = {
     TEST(others_came_before_the_pull_runs),
     TEST(deleted_before_the_pull_runs),
     TEST(put_back_for_a_frozen_pull),
+    TEST(put_back_for_a_frozen_pull_at_a_rendezvous),
     TEST(evicted_before_the_pull_runs),
     TEST(a_push_taken_in_time_is_no_timeout),
     TEST(a_push_past_its_deadline),

@@ -303,6 +303,18 @@ static void the_longest_id_works_and_one_byte_more_is_refused(void **state)
     free(bytes);
 }
 
+/* Made by hand, not by the functions: bytes that are not there. */
+static void bytes_that_are_not_there(void **state)
+{
+    (void)state;
+    push_id id = push_id_str("x");
+    id.data = NULL;
+    assert_null_errno(push_session_new(id, PUSH_ID_NONE, 1), EINVAL);
+    assert_null_errno(push_session_find(id), EINVAL);
+    assert_false(push_session_exists(id));
+    assert_false(push_session_delete(id));
+}
+
 /* Ten thousand keys of each sort, found again, none taken for another. */
 static void many_ids(void **state)
 {
@@ -353,6 +365,7 @@ static const struct CMUnitTest tests[] = {
     TEST(the_library_keeps_its_own_copy_of_the_bytes),
     TEST(an_id_is_valid_while_the_handle_is_held),
     TEST(the_longest_id_works_and_one_byte_more_is_refused),
+    TEST(bytes_that_are_not_there),
     TEST(many_ids),
 };
 TEST_MAIN(tests)

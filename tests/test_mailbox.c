@@ -8,6 +8,8 @@
  */
 #include "helpers.h"
 
+#include <limits.h>
+
 #include "mailbox.h"
 #include "mailbox_model.h"
 #include "registry.h"
@@ -1093,6 +1095,75 @@ static void test_a_drained_client_stays_reported(void **state)
     push_session_unref(s);
 }
 
+/* ---- Limits, and the check itself ------------------------------------------------------------------------ */
+
+/* More lost than an int can say: the batch's count is exact, the others say INT_MAX. */
+static void test_a_gap_beyond_int(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 1);
+    static const size_t gaps[] = {INT_MAX, (size_t)INT_MAX + 1, SIZE_MAX};
+    for (size_t i = 0; i < COUNT(gaps); i++) {
+        for (int way = 0; way < 3; way++) {
+            push_msg *msg = NULL;
+            size_t lost = 0;
+            assert_put(c, "x");
+            c->pull_ring->front_gap = gaps[i];
+            if (way == 0)
+                assert_int_equal(push_client_pull(c, &msg, 0), INT_MAX);
+            else if (way == 1)
+                assert_int_equal(push_session_pull(s, push_id_str("c"), &msg, 0), INT_MAX);
+            else
+                assert_int_equal(push_client_pull_many(c, &msg, 1, &lost, 0), 1);
+            assert_true(way < 2 || lost == gaps[i]);
+            assert_text(msg, "x");
+        }
+    }
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
+static void flip(push_client *c, uint64_t flag)
+{
+    atomic_fetch_xor(&c->word, flag);
+}
+
+static void test_check_finds_faults(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 2);
+    assert_true(push_client_fd(c) >= 0);
+    assert_put(c, "x");
+    assert_true(push__mailbox_check(c));
+
+#define ASSERT_FOUND(break_it, mend_it)                                                                            \
+    do {                                                                                                           \
+        break_it;                                                                                                  \
+        assert_false(push__mailbox_check(c));                                                                      \
+        mend_it;                                                                                                   \
+        assert_true(push__mailbox_check(c));                                                                       \
+    } while (0)
+    struct ring *ring = c->ring;
+    struct push_node node = {.next = &node, .prev = &node};
+    ASSERT_FOUND(c->pull_ring = NULL, c->pull_ring = ring);
+    ASSERT_FOUND(flip(c, WORD_SLOW), flip(c, WORD_SLOW));
+    ASSERT_FOUND(c->waiting_pushes = &node, c->waiting_pushes = NULL);
+    ASSERT_FOUND(ring->slow = true, ring->slow = false);
+    ASSERT_FOUND(ring->cap = 0, ring->cap = ring->take_cap);
+    ASSERT_FOUND(ring->most = 0, ring->most = 1);
+    ASSERT_FOUND(c->extra->waker.raised = false, c->extra->waker.raised = true);
+    flip(c, WORD_CLOSED);
+    assert_true(push__mailbox_check(c));
+    ASSERT_FOUND(c->waiting_pushes = &node, c->waiting_pushes = NULL);
+    flip(c, WORD_CLOSED);
+#undef ASSERT_FOUND
+    assert_next(c, 0, "x");
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 static const struct CMUnitTest tests[] = {TEST(test_random_sequences),
                                           TEST(test_a_handed_message_counts_as_pulled),
                                           TEST(test_a_handed_message_is_taken_over),
@@ -1102,6 +1173,8 @@ static const struct CMUnitTest tests[] = {TEST(test_random_sequences),
                                           TEST(test_many_pulls_at_a_rendezvous),
                                           TEST(test_all_that_wait_move_up_at_once),
                                           TEST(test_the_ends_of_a_push_that_waits),
-                                          TEST(test_a_drained_client_stays_reported)};
+                                          TEST(test_a_drained_client_stays_reported),
+                                          TEST(test_a_gap_beyond_int),
+                                          TEST(test_check_finds_faults)};
 
 TEST_MAIN(tests)

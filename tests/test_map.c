@@ -26,7 +26,7 @@ static void add(struct map *map, struct item *item)
 {
     uint32_t cap = push__map_needs(map);
     if (cap > 0) {
-        uintptr_t *table = push__map_table(cap);
+        struct key **table = push__map_table(cap);
         assert_non_null(table);
         push__free(push__map_install(map, table, cap));
         assert_int_equal(push__map_needs(map), 0);
@@ -191,7 +191,7 @@ static void test_every_hole_is_closed(void **state)
 {
     (void)state;
     enum { CAP = 8, N = 5 };
-    uintptr_t table[CAP];
+    struct key *table[CAP + CAP / 2]; /* CAP pointers and, behind them, CAP marks */
     struct item items[N];
     for (uint32_t places = 0; places < 1U << 3 * N; places++) {
         for (uint32_t removed = 0; removed < N; removed++) {
@@ -342,17 +342,22 @@ static void test_check_finds_faults(void **state)
     assert_int_equal(map.cap, 4);
 
     /* A hole before an object. */
-    uintptr_t second = map.u.table[2];
-    map.u.table[2] = 0;
+    uint32_t *marks = (uint32_t *)(void *)(map.u.table + map.cap);
+    struct key *second = map.u.table[2];
+    uint32_t mark = marks[2];
+    map.u.table[2] = NULL;
+    marks[2] = 0;
     map.len = 2;
     assert_false(push__map_check(&map));
     map.u.table[2] = second;
-
-    /* An entry whose tag is not that of its hash. */
     map.len = 3;
-    map.u.table[2] ^= 1;
+
+    /* A mark that is not that of the object's hash. */
     assert_false(push__map_check(&map));
-    map.u.table[2] = second;
+    marks[2] = mark ^ 8;
+    assert_false(push__map_check(&map));
+    marks[2] = mark;
+    assert_true(push__map_check(&map));
     map.len = 2;
 
     /* A wrong count, either way. */

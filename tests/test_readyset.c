@@ -502,7 +502,150 @@ static void test_a_cancelled_waiter_leaves(void **state)
     bench_destroy(&b);
 }
 
-static const struct CMUnitTest tests[] = {TEST(test_random_operations),
+/* ---- Rest: a watch whose mailbox ran empty stays listed, and is looked at ---- */
+
+enum { EMPTY = 8, ARMED = 12, FULL = 16 };
+
+/* Watch 0, signalled and found empty. */
+static _Atomic uint64_t *bench_with_rest(struct bench *b)
+{
+    static _Atomic uint64_t word;
+    bench_init(b);
+    atomic_store(&word, EMPTY);
+    b->watches[0].word = &word;
+    add(b, 0);
+    signal_watch(b, 0);
+    assert_true(push__watch_rest(&b->watches[0], EMPTY, ARMED));
+    return &word;
+}
+
+static int events_now(struct bench *b)
+{
+    push_event event;
+    int n = push_poller_wait(b->p, &event, 1, 0);
+    if (n == 1)
+        assert_ptr_equal(event.client, client_of(b, 0));
+    return n;
+}
+
+static void test_a_change_ends_the_rest(void **state)
+{
+    (void)state;
+    struct bench b;
+    _Atomic uint64_t *word = bench_with_rest(&b);
+    atomic_store(word, FULL);
+    assert_int_equal(events_now(&b), 1);
+    assert_int_equal(events_now(&b), 1); /* until it is found empty again */
+    assert_int_equal(atomic_load(word), FULL);
+    take_out(&b, 0);
+    push_poller_free(b.p);
+}
+
+/* A wait that ends with nothing leaves no watch unarmed. */
+static void test_rest_ends_with_the_wait(void **state)
+{
+    (void)state;
+    struct bench b;
+    _Atomic uint64_t *word = bench_with_rest(&b);
+    assert_int_equal(events_now(&b), -EAGAIN);
+    assert_int_equal(atomic_load(word), ARMED);
+    assert_false(push__watch_rest(&b.watches[0], ARMED, ARMED)); /* it is not signalled */
+    atomic_store(word, FULL);
+    assert_int_equal(events_now(&b), -EAGAIN); /* nobody looks at it any more: it must be told */
+    push__watch_signal(&b.watches[0]);
+    assert_int_equal(events_now(&b), 1);
+    take_out(&b, 0);
+    push_poller_free(b.p);
+}
+
+/* One that is looked at in vain for long is armed, though others keep the waits short. */
+static void test_rest_is_bounded(void **state)
+{
+    (void)state;
+    struct bench b;
+    _Atomic uint64_t *word = bench_with_rest(&b);
+    add(&b, 1);
+    signal_watch(&b, 1);
+    int waits = 0;
+    for (push_event event; atomic_load(word) == EMPTY && waits < 1000; waits++) {
+        assert_int_equal(push_poller_wait(b.p, &event, 1, 0), 1);
+        assert_ptr_equal(event.client, client_of(&b, 1));
+    }
+    assert_int_equal(atomic_load(word), ARMED);
+    assert_in_range(waits, 2, 100);
+    take_out(&b, 0);
+    take_out(&b, 1);
+    push_poller_free(b.p);
+}
+
+static void test_who_rests_is_no_longer_ready_for_the_descriptor(void **state)
+{
+    (void)state;
+    struct bench b;
+    _Atomic uint64_t *word = bench_with_rest(&b);
+    int fd = push_poller_fd(b.p);
+    assert_true(fd >= 0);
+    assert_false(readable(fd));
+    assert_int_equal(atomic_load(word), ARMED);
+    take_out(&b, 0);
+    push_poller_free(b.p);
+}
+
+static void test_closing_ends_the_rest(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_with_rest(&b);
+    push__watch_close(&b.watches[0]);
+    assert_int_equal(events_now(&b), 1);
+    assert_int_equal(events_now(&b), 1);
+    take_out(&b, 0);
+    push_poller_free(b.p);
+}
+
+static void test_pausing_keeps_the_rest(void **state)
+{
+    (void)state;
+    struct bench b;
+    _Atomic uint64_t *word = bench_with_rest(&b);
+    push__watch_pause(&b.watches[0], true);
+    assert_int_equal(events_now(&b), -EAGAIN);
+    push__watch_pause(&b.watches[0], false);
+    atomic_store(word, FULL);
+    assert_int_equal(events_now(&b), 1);
+    take_out(&b, 0);
+    push_poller_free(b.p);
+}
+
+/* While somebody sleeps, whoever finds a mailbox empty arms it. */
+static void test_no_rest_while_somebody_sleeps(void **state)
+{
+    (void)state;
+    struct bench b;
+    _Atomic uint64_t *word = bench_with_rest(&b);
+    struct call *call = begin_wait(b.p, -1);
+    assert_asleep(call);
+    assert_int_equal(atomic_load(word), ARMED);
+    add(&b, 1);
+    b.watches[1].word = word;
+    push__watch_pause(&b.watches[1], true); /* so that its signal wakes nobody */
+    push__watch_signal(&b.watches[1]);
+    assert_false(push__watch_rest(&b.watches[1], ARMED, ARMED));
+    push_poller_wake(b.p);
+    assert_int_equal(finish(call).rc, 0);
+    take_out(&b, 0);
+    take_out(&b, 1);
+    push_poller_free(b.p);
+}
+
+static const struct CMUnitTest tests[] = {TEST(test_a_change_ends_the_rest),
+                                          TEST(test_rest_ends_with_the_wait),
+                                          TEST(test_rest_is_bounded),
+                                          TEST(test_who_rests_is_no_longer_ready_for_the_descriptor),
+                                          TEST(test_closing_ends_the_rest),
+                                          TEST(test_pausing_keeps_the_rest),
+                                          TEST(test_no_rest_while_somebody_sleeps),
+                                          TEST(test_random_operations),
                                           TEST(test_served_in_turn),
                                           TEST(test_the_descriptor_begins_as_the_set_is),
                                           TEST(test_members_can_be_emptied_out),

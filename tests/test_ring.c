@@ -298,6 +298,7 @@ static void test_check_finds_faults(void **state)
     ASSERT_FOUND(put_at, 1);
     ASSERT_FOUND(put_at, 3);
     ASSERT_FOUND(take_at, 0);
+    ASSERT_FOUND(cap, 0);
     ASSERT_FOUND(cap, 1);
     ASSERT_FOUND(take_cap, 2);
     ASSERT_FOUND(head_seen, 2);

@@ -52,6 +52,15 @@ int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *att
     return __real_pthread_cond_init(cond, attr);
 }
 
+static int mutexattr_error;
+
+int __real_pthread_mutexattr_init(pthread_mutexattr_t *attr);
+int __wrap_pthread_mutexattr_init(pthread_mutexattr_t *attr);
+int __wrap_pthread_mutexattr_init(pthread_mutexattr_t *attr)
+{
+    return mutexattr_error ? mutexattr_error : __real_pthread_mutexattr_init(attr);
+}
+
 /* ---- Deadlines ------------------------------------------------------------------------------------------- */
 
 static void test_no_deadline(void **state)
@@ -100,6 +109,20 @@ static void test_deadlines_are_exact(void **state)
             assert_false(push__deadline_passed(&deadline));
         }
     }
+}
+
+/* ---- Locks ----------------------------------------------------------------------------------------------- */
+
+static void test_no_lock(void **state)
+{
+    (void)state;
+    struct lock lock;
+    mutexattr_error = ENOMEM;
+    int rc = push__lock_init(&lock, RANK_PUSH);
+    mutexattr_error = 0;
+    assert_int_equal(rc, -ENOMEM);
+    assert_int_equal(push__lock_init(&lock, RANK_PUSH), 0);
+    push__lock_destroy(&lock);
 }
 
 /* ---- Ranks ----------------------------------------------------------------------------------------------- */
@@ -480,21 +503,40 @@ static void test_no_condition_variable(void **state)
 
 /* ---- Patience -------------------------------------------------------------------------------------------- */
 
+/* Of eight waits that each end in a long sleep, how many yield at all. */
+static int count_probes(patience p)
+{
+    int probes = 0;
+    for (int i = 0; i < 8; i++) {
+        assert_in_range(patience_yields(p), 0, 1);
+        probes += patience_yields(p) > 0;
+        p = patience_after_sleep(p, SECOND);
+    }
+    return probes;
+}
+
 static void test_patience(void **state)
 {
     (void)state;
-    patience p = patience_after_sleep(1000 * 1000 * 1000);
-    assert_int_equal(p, PATIENCE_MIN);
+    patience p = patience_after_sleep(PATIENCE_MAX, SECOND);
+    assert_int_equal(patience_yields(p), 0);
+    assert_int_equal(count_probes(p), 1);
+    assert_int_equal(count_probes(patience_after_sleep(p, UINT64_MAX)), 1);
     /* Success makes for more of it, up to the limit. */
     for (int i = 0; i < 20; i++) {
-        patience next = patience_after_yield(p);
-        assert_true(next > p || next == PATIENCE_MAX);
-        assert_in_range(next, PATIENCE_MIN, PATIENCE_MAX);
+        patience next = patience_after_yield(p, 1);
+        assert_true(patience_yields(next) > patience_yields(p) || next == PATIENCE_MAX);
         p = next;
     }
     assert_int_equal(p, PATIENCE_MAX);
-    assert_int_equal(patience_after_sleep(0), PATIENCE_MAX);
-    assert_int_equal(patience_after_sleep(UINT64_MAX), PATIENCE_MIN);
+    /* Sleeps too short to be worth it do, too. */
+    assert_int_equal(patience_after_sleep(1, 20 * 1000), PATIENCE_MAX);
+    assert_int_equal(patience_after_sleep(PATIENCE_RESTS, 20 * 1000), PATIENCE_MAX);
+    /* Yields that took as long as a quick sleep make for less, and so do sleeps as quick, down to none. */
+    assert_int_equal(patience_after_yield(PATIENCE_MAX, PATIENCE_MAX), PATIENCE_MAX / 2);
+    for (int i = 0; i < 6; i++)
+        p = patience_after_sleep(p, 1000);
+    assert_int_equal(patience_yields(p), 0);
 }
 
 #define CLOCK_TEST(function)                                                                                       \
@@ -502,6 +544,7 @@ static void test_patience(void **state)
 
 static const struct CMUnitTest tests[] = {CLOCK_TEST(test_no_deadline),
                                           CLOCK_TEST(test_deadlines_are_exact),
+                                          TEST(test_no_lock),
                                           TEST(test_ranks_are_asserted),
                                           TEST(test_a_rank_not_held_cannot_be_left),
                                           TEST(test_first_come_first_woken),

@@ -8,13 +8,19 @@
 
 #include "waker.h"
 
-/* Every other read and write is interrupted by a signal, where a test says so. */
+/* Every other read and write is interrupted by a signal, or all fail, where a test says so. */
 static bool interrupting;
+static int failing_with;
 static atomic_int interruptions;
 static atomic_int system_calls;
 
-static bool interrupted(void)
+static bool fails(void)
 {
+    if (failing_with) {
+        atomic_fetch_add(&system_calls, 1);
+        errno = failing_with;
+        return true;
+    }
     if (atomic_fetch_add(&system_calls, 1) % 2 || !interrupting)
         return false;
     atomic_fetch_add(&interruptions, 1);
@@ -26,14 +32,14 @@ ssize_t __real_read(int fd, void *buf, size_t size);
 ssize_t __wrap_read(int fd, void *buf, size_t size);
 ssize_t __wrap_read(int fd, void *buf, size_t size)
 {
-    return interrupted() ? -1 : __real_read(fd, buf, size);
+    return fails() ? -1 : __real_read(fd, buf, size);
 }
 
 ssize_t __real_write(int fd, const void *buf, size_t size);
 ssize_t __wrap_write(int fd, const void *buf, size_t size);
 ssize_t __wrap_write(int fd, const void *buf, size_t size)
 {
-    return interrupted() ? -1 : __real_write(fd, buf, size);
+    return fails() ? -1 : __real_write(fd, buf, size);
 }
 
 static void test_closed(void **state)
@@ -161,6 +167,24 @@ static void test_signals_do_not_disturb(void **state)
     push__waker_close(&waker);
 }
 
+/* No second try of what cannot be done. */
+static void test_other_errors_end_it(void **state)
+{
+    (void)state;
+    static const int errors[] = {EAGAIN, EIO};
+    for (size_t i = 0; i < COUNT(errors); i++) {
+        struct waker waker = WAKER_CLOSED;
+        assert_int_equal(push__waker_open(&waker), 0);
+        atomic_store(&system_calls, 0);
+        failing_with = errors[i];
+        push__waker_raise(&waker);
+        push__waker_clear(&waker);
+        failing_with = 0;
+        assert_int_equal(atomic_load(&system_calls), 2);
+        push__waker_close(&waker);
+    }
+}
+
 struct doomed {
     int steps;
     int state_after;
@@ -218,6 +242,7 @@ static const struct CMUnitTest tests[] = {TEST(test_closed),
                                           TEST(test_descriptor_flags),
                                           TEST(test_no_descriptors_left),
                                           TEST(test_signals_do_not_disturb),
+                                          TEST(test_other_errors_end_it),
                                           TEST(test_no_cancellation_point),
                                           TEST(test_the_expected_kind)};
 

@@ -363,12 +363,12 @@ def targets(run, recorded):
 
 UNIT = {"threads": "deliveries/s", "drain": "deliveries/s", "hot": "ns a round trip", "cold": "ns a round trip",
         "idle": "CPU µs a second", "slow": "CPU ns a delivery", "create": "ns", "find": "ns a look-up, 1 thread",
-        "find2": "ns a look-up, 2 threads together", "delete": "ns", "memory": "bytes", "push1": "ns",
+        "find2": "ns a look-up, 2 threads together", "reads": "ns a look-up", "delete": "ns", "memory": "bytes", "push1": "ns",
         "pull1": "ns", "malloc": "ns, malloc of 32 bytes alone"}
 TITLE = {"threads": "Streaming to N blocked threads", "drain": "One thread draining N clients",
          "hot": "Round trip, hot", "cold": "Round trip, each message after 1 ms of silence",
          "idle": "Idle threads", "slow": "1000 messages a second", "create": "Registry: create",
-         "find": "Registry: find", "find2": "Registry: find, two threads", "delete": "Registry: delete",
+         "find": "Registry: find", "find2": "Registry: find, two threads", "reads": "Registry: two dependent reads alone", "delete": "Registry: delete",
          "memory": "Heap a client by max_buffer", "push1": "One push", "pull1": "One pull",
          "malloc": "One allocation"}
 
@@ -427,6 +427,8 @@ def floors(run):
     rows += [("round trip, hot: the cache lines' transfer", run.median("hot", 1, "spin"), run.median("hot", 1, "push")),
              ("round trip, hot: the futex alone", run.median("hot", 1, "futex"), run.median("hot", 1, "push")),
              ("round trip, cold: the futex alone", run.median("cold", 1, "futex"), run.median("cold", 1, "push")),
+             ("finding one of 1 000 000 sessions: two dependent reads", run.median("reads", SESSIONS, "push"),
+              run.median("find", SESSIONS, "push")),
              ("a push: malloc of 32 bytes", run.median("malloc", 1, "push"), run.median("push1", 1, "push"))]
     rows = [row for row in rows if row[1] and row[2]]
     if rows:

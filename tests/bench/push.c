@@ -187,9 +187,8 @@ static void delete_all(char (*ids)[ID_SIZE], size_t count)
 
 struct finder {
     pthread_t thread;
-    char (*ids)[ID_SIZE];
+    char (*ids)[ID_SIZE]; /* in the order of the look-ups */
     size_t count;
-    size_t *order;
     pthread_barrier_t *start;
 };
 
@@ -198,25 +197,26 @@ static void *find(void *arg)
     struct finder *f = arg;
     pthread_barrier_wait(f->start);
     for (size_t i = 0; i < f->count; i++) {
-        push_id id = push_id_str(f->ids[f->order[i]]);
+        push_id id = push_id_str(f->ids[i]);
         push_session *s = push_session_find(id);
         if (s == NULL || !push_id_equal(push_session_id(s), id))
-            die("session %s is not there", f->ids[f->order[i]]);
+            die("session %s is not there", f->ids[i]);
         push_session_unref(s);
     }
     return NULL;
 }
 
-static size_t *shuffled(size_t count, uint64_t seed)
+/* A copy in random order: an id comes fresh from a request, and is in the cache. */
+static char (*shuffled(char (*ids)[ID_SIZE], size_t count, uint64_t seed))[ID_SIZE]
 {
-    size_t *order = must_alloc(count, sizeof *order);
+    char(*copy)[ID_SIZE] = must_alloc(count, sizeof *copy);
     for (size_t i = 0; i < count; i++) {
         seed = seed * 6364136223846793005 + 1442695040888963407;
         size_t j = (size_t)(seed >> 33) % (i + 1);
-        order[i] = order[j];
-        order[j] = i;
+        memcpy(copy[i], copy[j], sizeof copy[i]);
+        memcpy(copy[j], ids[i], sizeof copy[j]);
     }
-    return order;
+    return copy;
 }
 
 /* ns a look-up, all threads together */
@@ -226,7 +226,7 @@ static double time_finds(char (*ids)[ID_SIZE], size_t count, size_t threads)
     pthread_barrier_t start;
     must_zero(pthread_barrier_init(&start, NULL, (unsigned)threads + 1), "pthread_barrier_init");
     for (size_t i = 0; i < threads; i++) {
-        finders[i] = (struct finder){.ids = ids, .count = count, .order = shuffled(count, i + 1), .start = &start};
+        finders[i] = (struct finder){.ids = shuffled(ids, count, i + 1), .count = count, .start = &start};
         must_zero(pthread_create(&finders[i].thread, NULL, find, &finders[i]), "pthread_create");
     }
     uint64_t begin = now_ns();
@@ -235,9 +235,39 @@ static double time_finds(char (*ids)[ID_SIZE], size_t count, size_t threads)
         must_zero(pthread_join(finders[i].thread, NULL), "pthread_join");
     uint64_t elapsed = now_ns() - begin;
     for (size_t i = 0; i < threads; i++)
-        free(finders[i].order);
+        free(finders[i].ids);
     pthread_barrier_destroy(&start);
     return (double)elapsed / (double)(count * threads);
+}
+
+/* The bare mechanism of a look-up: a table and, depending on it, one of as many objects, both larger than the
+ * cache; each look-up depends on the one before, as the locks of a real one see to. ns a look-up. */
+static double time_reads(size_t count)
+{
+    enum { OBJECT = 288 };
+    size_t **table = must_alloc(count, sizeof(size_t *));
+    for (size_t i = 0; i < count; i++) {
+        table[i] = must_alloc(1, OBJECT);
+        table[i][0] = 0;
+    }
+    uint64_t seed = 1;
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 6364136223846793005 + 1442695040888963407;
+        size_t j = (size_t)(seed >> 33) % (i + 1);
+        size_t *object = table[i];
+        table[i] = table[j];
+        table[j] = object;
+    }
+    uint64_t begin = now_ns();
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 6364136223846793005 + 1442695040888963407;
+        seed += table[(seed >> 33) % count][0]++;
+    }
+    double ns = (double)(now_ns() - begin) / (double)count;
+    for (size_t i = 0; i < count; i++)
+        free(table[i]);
+    free(table);
+    return ns;
 }
 
 static void run_registry(const char *name, size_t n)
@@ -248,6 +278,7 @@ static void run_registry(const char *name, size_t n)
     result("create", name, n, (double)(now_ns() - begin) / (double)n, "ns");
     result("find", name, n, time_finds(ids, n, 1), "ns");
     result("find2", name, n, time_finds(ids, n, 2), "ns");
+    result("reads", name, n, time_reads(n), "ns");
     begin = now_ns();
     delete_all(ids, n);
     result("delete", name, n, (double)(now_ns() - begin) / (double)n, "ns");

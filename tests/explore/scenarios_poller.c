@@ -239,7 +239,125 @@ static void resume_after_events(void)
     CHECK(wait_for_event(0) == -EAGAIN);
 }
 
+/* ---- A client that ran empty, and is looked after for a while before it is armed ---- */
+
+static void resting(void)
+{
+    polled();
+    CHECK(push_number(7, 0) == 1);
+    CHECK(wait_for_event(0) == 1 && pull_number(x.a, 0) == 7 && pull_number(x.a, 0) == -EAGAIN);
+}
+
+static void drain_a(void)
+{
+    while (pull_number(x.a, 0) > 0)
+        continue;
+}
+
+/* Who got the second message wakes the other, who may sleep; but for him, a message alone must. */
+static void wait_and_drain(void)
+{
+    wait();
+    drain_a();
+    if (x.got[1].len + x.got[2].len >= 2)
+        push_poller_wake(x.poller);
+}
+
+static void pushed_1_and_2(void)
+{
+    drain(x.a);
+    CHECK(times_got(1) == 1 && times_got(2) == 1);
+}
+
+/* As an event loop of its own does: until there is nothing, and then the descriptor tells. */
+static void try_and_drain(void)
+{
+    while (wait_for_event(0) == 1)
+        drain_a();
+}
+
+static void readable_if_there(void)
+{
+    int got = times_got(1);
+    outcome((size_t)got);
+    CHECK(got == 1 || explore_readable(x.fd));
+    CHECK(wait_for_event(0) == (got == 1 ? -EAGAIN : 1));
+}
+
+static void wait_for_close(void)
+{
+    do {
+        CHECK(wait_for_event(-1) == 1);
+        drain_a();
+    } while (pull_number(x.a, 0) == -EAGAIN);
+}
+
+/* The push may have come too late. */
+static void all_told(void)
+{
+    CHECK(times_got(1) == (x.rc[2] == 1));
+    CHECK(wait_for_event(0) == 1 && explore_readable(x.fd));
+}
+
+static void told_and_there(void)
+{
+    CHECK(x.rc[1] == 1);
+    drain(x.a);
+    CHECK(times_got(1) == 1 && wait_for_event(0) == -EAGAIN);
+}
+
+static void pull_1(void)
+{
+    CHECK(pull_number(x.a, -1) == 1);
+}
+
+static void not_there(void)
+{
+    outcome(x.rc[1] == 1);
+    CHECK(times_got(1) == 1 && pull_number(x.a, 0) == -EAGAIN);
+    CHECK(wait_for_event(0) == -EAGAIN && !explore_readable(x.fd));
+}
+
 const struct scenario poller_scenarios[] = {
+    {.name = "poller-resting-wait-push",
+     .least = 250,
+     .set_up = resting,
+     .threads = {wait, push_1},
+     .finish = told_and_there},
+    {.name = "poller-resting-two-waits-pushes",
+     .least = 40000,
+     .set_up = resting,
+     .threads = {wait_and_drain, wait_and_drain, push_1_and_2},
+     .finish = pushed_1_and_2},
+    {.name = "poller-resting-try-push",
+     .least = 90,
+     .set_up = resting,
+     .threads = {try_and_drain, push_1},
+     .finish = readable_if_there,
+     .outcomes = {"it looks too early", "it is told"}},
+    {.name = "poller-resting-push-delete",
+     .least = 28000,
+     .set_up = resting,
+     .threads = {wait_for_close, push_1, delete_a},
+     .finish = all_told},
+    {.name = "poller-resting-pause-resume-push",
+     .least = 5500,
+     .set_up = resting,
+     .threads = {wait, pause_and_resume_a, push_1},
+     .finish = told_and_there},
+    {.name = "poller-resting-remove-push",
+     .least = 11000,
+     .set_up = resting,
+     .threads = {wait_unless_removed, push_1, remove_a},
+     .finish = removed,
+     .outcomes = {"it is removed first", "it is told first"}},
+    {.name = "poller-resting-wait-pull-push",
+     .least = 1,
+     .set_up = resting,
+     .threads = {wait_timed, pull_1, push_1},
+     .finish = not_there,
+     .outcomes = {"it is not told", "it is told"}},
+
     {.name = "poller-wait-push",
      .least = 330,
      .set_up = polled,

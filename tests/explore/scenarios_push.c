@@ -348,6 +348,25 @@ static void disconnected_at_the_gap(void)
     outcome((size_t)(got_by_a[2] + got_by_a[3]));
 }
 
+static void delete_a_by_handle(void)
+{
+    x.done[self->number] = push_client_delete(x.a);
+}
+
+static void delete_a_by_id(void)
+{
+    x.done[self->number] = push_session_delete_client(x.session, PUSH_ID("a"));
+}
+
+/* Disconnecting is deleting: one of the three has done it. */
+static void deleted_once(void)
+{
+    size_t deletes = (size_t)x.done[2] + (size_t)x.done[3];
+    CHECK(x.report[1].disconnected + deletes == 1);
+    CHECK(push_session_len(x.session) == 1);
+    outcome(deletes);
+}
+
 static void join_a_again(void)
 {
     push_client *c = join("a", &(push_client_options){.max_buffer = 4, .duplicate = PUSH_REFUSE});
@@ -546,6 +565,12 @@ const struct scenario push_scenarios[] = {
      .threads = {push_2_and_3, pull_a_to_the_end},
      .finish = disconnected_at_the_gap,
      .outcomes = {"2 is lost", "3 is lost", "nothing is lost"}},
+    {.name = "disconnect-delete-delete",
+     .least = 11000,
+     .set_up = disconnecting_a,
+     .threads = {push_2, delete_a_by_handle, delete_a_by_id},
+     .finish = deleted_once,
+     .outcomes = {"the push deletes it", "a delete does"}},
     {.name = "disconnect-join",
      .least = 2600,
      .set_up = disconnecting_a,

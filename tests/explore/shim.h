@@ -26,6 +26,7 @@
 #define pthread_mutex_init explore_mutex_init
 #define pthread_mutex_destroy explore_mutex_destroy
 #define pthread_mutex_lock explore_mutex_lock
+#define pthread_mutex_trylock explore_mutex_trylock
 #define pthread_mutex_unlock explore_mutex_unlock
 
 #define pthread_cond_t struct explore_cond
@@ -49,7 +50,7 @@
 #define pthread_atfork(prepare, parent, child) ((void)(prepare), (void)(parent), (void)(child), 0)
 
 /* What has no model must not slip through to the real thing, which would block the one thread that all run in. */
-#pragma GCC poison pthread_mutex_trylock pthread_mutex_timedlock pthread_cond_clockwait pthread_cond_broadcast
+#pragma GCC poison pthread_mutex_timedlock pthread_cond_clockwait pthread_cond_broadcast
 #pragma GCC poison pthread_rwlock_rdlock pthread_rwlock_wrlock pthread_spin_lock pthread_once pthread_create
 #pragma GCC poison nanosleep usleep poll epoll_wait
 #undef atomic_load

@@ -203,6 +203,15 @@ func sessionIDs(count int) []interface{} {
 	return ids
 }
 
+// Copies in random order: an id comes fresh from a request, and is in the cache.
+func shuffled(ids []interface{}, seed int64) []interface{} {
+	copies := make([]interface{}, len(ids))
+	for i, from := range rand.New(rand.NewSource(seed)).Perm(len(ids)) {
+		copies[i] = string([]byte(ids[from].(string)))
+	}
+	return copies
+}
+
 // COUNT sessions of one client with room for N messages.
 func (b *bench) memory() {
 	if b.peer == "go-original" {
@@ -235,22 +244,22 @@ func (b *bench) registry() {
 
 	for threads, name := range []string{"find", "find2"} {
 		threads++
-		orders := make([][]int, threads)
-		for i := range orders {
-			orders[i] = rand.New(rand.NewSource(int64(i + 1))).Perm(b.n)
+		wanted := make([][]interface{}, threads)
+		for i := range wanted {
+			wanted[i] = shuffled(ids, int64(i+1))
 		}
 		var wait sync.WaitGroup
 		wait.Add(threads)
 		begin = time.Now()
-		for _, order := range orders {
-			go func(order []int) {
-				for _, i := range order {
-					if s := FindSession(ids[i]); s == nil || s.id != ids[i] {
-						die("session %v is not there", ids[i])
+		for _, ids := range wanted {
+			go func(ids []interface{}) {
+				for _, id := range ids {
+					if s := FindSession(id); s == nil || s.id != id {
+						die("session %v is not there", id)
 					}
 				}
 				wait.Done()
-			}(order)
+			}(ids)
 		}
 		wait.Wait()
 		b.result(name, perUnit(time.Since(begin), b.n*threads), "ns")

@@ -131,9 +131,9 @@ static int wait_locked(push_client *c, const struct deadline *deadline, bool *yi
         yield_locked(c, deadline);
         return 0;
     }
+    uint64_t start = push__now();
     if (!push__arm_locked(c))
         return 0;
-    uint64_t start = push__now();
     int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, c);
     *yielded = false;
     c->patience = patience_after_sleep(c->patience, push__now() - start);
@@ -207,7 +207,7 @@ int push__mailbox_pull(push_client *c, push_msg **msgs, size_t max, size_t *gap,
     if (rc == 0 && timeout_ms != 0) {
         rc = wait_for_message_locked(c, msgs, max, gap, timeout_ms, &garbage);
     } else if (rc == 0) {
-        while (c->extra && !client_is_closed(c) && !push__rest_locked(c) && rc == 0)
+        while (rc == 0 && c->extra && !client_is_closed(c) && !push__rest_locked(c))
             rc = (int)take_locked(c, msgs, max, gap, &garbage);
         if (rc == 0)
             rc = client_is_closed(c) ? -EPIPE : -EAGAIN;

@@ -17,12 +17,11 @@ static size_t slots_needed_locked(const push_client *c, size_t pulls)
     return len < c->max_buffer ? len + 1 : c->max_buffer;
 }
 
-static size_t slots_to_have(const push_client *c, size_t needed, size_t have)
+/* Rings double. */
+static size_t slots_to_have(const push_client *c, size_t needed)
 {
     enum { FIRST = 4 };
-    size_t slots = have * 2; /* a ring has less than SIZE_MAX / 2 of them */
-    slots = slots < FIRST ? FIRST : slots;
-    slots = slots < needed ? needed : slots;
+    size_t slots = needed > FIRST ? (needed - 1) * 2 : FIRST; /* no overflow: a ring of needed - 1 slots is there */
     return is_rendezvous(c) || slots < c->max_buffer ? slots : c->max_buffer;
 }
 
@@ -60,7 +59,7 @@ int push__reserve_slots(push_client *c, size_t pulls, struct garbage *garbage)
         push__ring_free(spare);
         if (have >= needed)
             return 0;
-        spare = push__ring_new(slots_to_have(c, needed, have), c->overflow == PUSH_DROP_NEWEST);
+        spare = push__ring_new(slots_to_have(c, needed), c->overflow == PUSH_DROP_NEWEST);
         if (!spare)
             return -ENOMEM;
     }

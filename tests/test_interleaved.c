@@ -5,6 +5,7 @@
  */
 #include "helpers.h"
 
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -647,6 +648,69 @@ static void pull_against_push(void **state)
     interleave_all(begin_polled, pull_now, put_one, end_pull_now);
 }
 
+static void pull_shortly(void)
+{
+    rc = push_client_pull(c, &msg, SHORT_TIMEOUT);
+}
+
+static void end_pull_shortly(bool both)
+{
+    assert_true(rc == -ETIMEDOUT || (both && rc == 0));
+    if (rc == 0)
+        assert_text(msg, "1");
+    else if (both)
+        assert_next(c, 0, "1");
+    assert_empty(c);
+    end_client();
+}
+
+static void waiting_pull_against_push(void **state)
+{
+    (void)state;
+    interleave_all(begin_client, pull_shortly, put_one, end_pull_shortly);
+}
+
+/* Somebody waits in the poller still, so that a mailbox that is found empty is armed, and does not rest. */
+static struct call *waits[2];
+
+static void begin_polled_by_others(void)
+{
+    begin_client();
+    poller = push_poller_new();
+    assert_non_null(poller);
+    assert_int_equal(push_poller_add(poller, c, NULL), 0);
+    for (size_t i = 0; i < COUNT(waits); i++) {
+        waits[i] = begin_wait(poller, -1);
+        assert_asleep(waits[i]);
+    }
+    assert_put(c, "0");
+    assert_int_equal(finish(waits[0]).rc, 1);
+    assert_next(c, 0, "0");
+}
+
+/* A pull that came back with a message has not found the mailbox empty: it is still reported. */
+static void end_polled_by_others(bool both)
+{
+    assert_true(rc == -EAGAIN || (both && rc == 0));
+    if (rc == 0) {
+        assert_text(msg, "1");
+        assert_int_equal(push_poller_wait(poller, &event, 1, 0), 1);
+    }
+    /* A push after the pull has woken the other. */
+    bool told = both && rc != 0;
+    if (!told)
+        push_poller_wake(poller);
+    assert_int_equal(finish(waits[1]).rc, told ? 1 : 0);
+    push_poller_free(poller);
+    end_client();
+}
+
+static void pull_against_push_while_others_wait(void **state)
+{
+    (void)state;
+    interleave_all(begin_polled_by_others, pull_now, put_one, end_polled_by_others);
+}
+
 static void wait_shortly(void)
 {
     rc = push_poller_wait(poller, &event, 1, SHORT_TIMEOUT);
@@ -666,15 +730,14 @@ static void wait_against_push(void **state)
 
 /* ---- A rendezvous that others come to -------------------------------------------------------------------- */
 
-enum { PULLS = 4 };
-static struct call *pulls[PULLS];
+enum { PULLS = 4 }; /* as many as the first ring has slots */
+static pthread_t pulls[PULLS];
 
 static void begin_rendezvous(void)
 {
     s = session("s");
     c = client(s, "c", 0);
     heir = NULL;
-    memset(pulls, 0, sizeof(pulls));
 }
 
 static size_t waiting_pulls(void)
@@ -685,30 +748,31 @@ static size_t waiting_pulls(void)
     return n;
 }
 
-/* As many as the first ring has slots. */
-static void pull_by_four(void)
+static void *pull_until_it_comes(void *arg)
 {
-    size_t before = waiting_pulls();
-    for (size_t i = 0; i < PULLS; i++)
-        pulls[i] = begin_pull(c, -1);
-    AWAIT(waiting_pulls() >= before + PULLS);
+    push_msg *pulled = NULL;
+    EXPECT(push_client_pull(c, &pulled, -1) == 0 && msg_is(pulled, "1"));
+    push_msg_unref(pulled);
+    return arg;
 }
 
-static void pull_shortly(void)
+/* It yields, and does not sleep, until all of them wait: who sleeps counts as blocked. */
+static void pull_by_four(void)
 {
-    rc = push_client_pull(c, &msg, SHORT_TIMEOUT);
+    for (size_t i = 0; i < PULLS; i++)
+        EXPECT(pthread_create(&pulls[i], NULL, pull_until_it_comes, NULL) == 0);
+    for (int64_t end = now_ns() + PATIENCE; waiting_pulls() < PULLS && now_ns() < end;)
+        sched_yield();
 }
 
 static void end_rendezvous(bool both)
 {
     assert_int_equal(rc, -ETIMEDOUT);
+    assert_eventually(waiting_pulls() == (both ? PULLS : 0));
     for (size_t i = 0; both && i < PULLS; i++)
         assert_put(c, "1");
-    for (size_t i = 0; both && i < PULLS; i++) {
-        struct result r = finish(pulls[i]);
-        assert_int_equal(r.rc, 0);
-        assert_text(r.msg, "1");
-    }
+    for (size_t i = 0; both && i < PULLS; i++)
+        assert_int_equal(pthread_join(pulls[i], NULL), 0);
     assert_int_equal(send_text(c, "2", NULL), 0);
     end_client();
 }
@@ -734,6 +798,8 @@ static const struct CMUnitTest tests[] = {TEST(first_uses),
                                           TEST(giving_up_against_take_over),
                                           TEST(giving_up_against_pull),
                                           TEST(pull_against_push),
+                                          TEST(waiting_pull_against_push),
+                                          TEST(pull_against_push_while_others_wait),
                                           TEST(wait_against_push),
                                           TEST(pulls_that_come_meanwhile)};
 

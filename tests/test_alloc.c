@@ -48,7 +48,28 @@ static void nobody_else_sets_it_meanwhile(void **unused)
     assert_int_equal(atomic_load(&state), USED);
 }
 
+static void set_often(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < SCALED(300000); i++) {
+        int rc = push_set_allocator(malloc, realloc, free);
+        EXPECT(rc == 0 || rc == -EBUSY);
+    }
+}
+
+/* That they do not meet is for the thread sanitizer to see. */
+static void two_threads_set_it(void **unused)
+{
+    (void)unused;
+    atomic_store(&state, FRESH);
+    crew_run(2, set_often, NULL, 0);
+    assert_int_equal(atomic_load(&state), FRESH);
+    assert_int_equal(push_set_allocator(malloc, realloc, free), 0);
+    atomic_store(&state, USED);
+}
+
 static const struct CMUnitTest tests[] = {TEST(the_first_use_waits_until_it_is_set),
-                                          TEST(another_thread_was_the_first), TEST(nobody_else_sets_it_meanwhile)};
+                                          TEST(another_thread_was_the_first), TEST(nobody_else_sets_it_meanwhile),
+                                          TEST(two_threads_set_it)};
 
 TEST_MAIN(tests)

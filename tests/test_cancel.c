@@ -478,7 +478,15 @@ struct bystander {
     push_client *c;
     push_poller *p;
     atomic_int stage;
+    atomic_int freed;
 };
+
+static void free_at_a_cancellation_point(void *data, void *arg)
+{
+    (void)arg;
+    pthread_testcancel();
+    atomic_fetch_add((atomic_int *)data, 1);
+}
 
 static void *call_everything(void *arg)
 {
@@ -491,6 +499,8 @@ static void *call_everything(void *arg)
     push_msg *msg = push_msg_new("x", 1);
     push_msg *got;
     push_msg_unref(push_msg_ref(msg));
+    push_msg_unref(push_msg_wrap(&b->freed, sizeof(b->freed), free_at_a_cancellation_point, NULL));
+    EXPECT(atomic_load(&b->freed) == 1);
     push_session_unref(push_session_new(PUSH_ID("other"), PUSH_ID("o"), 1));
     push_session_unref(push_session_find(PUSH_ID("other")));
     push_session_delete_if_empty(PUSH_ID("other"));

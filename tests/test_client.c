@@ -969,6 +969,33 @@ static void a_failed_open_leaves_nothing(void **state)
     push_client_unref(there);
 }
 
+/* Nothing will be put there: no memory is needed to say so. */
+static void a_deleted_client_needs_no_memory(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 100);
+    push_msg *msg = text_msg("x");
+    while (true) {
+        fail_allocations_after(0);
+        int rc = push_client_send(c, msg, 0, NULL);
+        fail_allocations_after(-1);
+        if (rc == -ENOMEM && stats_of(c).queued > 0)
+            break; /* its ring is full, and must grow */
+        if (rc == -ENOMEM)
+            rc = push_client_send(c, msg, 0, NULL);
+        assert_int_equal(rc, 1);
+    }
+    assert_true(push_client_delete(c));
+    fail_allocations_after(0);
+    assert_int_equal(push_client_send(c, msg, 0, NULL), -EPIPE);
+    assert_int_equal(push_client_send(c, msg, -1, NULL), -EPIPE);
+    fail_allocations_after(-1);
+    push_msg_unref(msg);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 /* ---- A session as it opens and closes under several threads ------------------------------------------------ */
 
 static void open_push_delete(void *arg)
@@ -1028,6 +1055,7 @@ static const struct CMUnitTest tests[] = {
     TEST(an_opened_session_stays_while_its_client_is_replaced),
     TEST(a_session_that_was_named_stays),
     TEST(a_failed_open_leaves_nothing),
+    TEST(a_deleted_client_needs_no_memory),
     TEST(opening_races_with_the_last_delete),
 };
 TEST_MAIN(tests)

@@ -1018,6 +1018,27 @@ static void a_push_after_a_put_back(void **state)
     push_session_unref(s);
 }
 
+/* Room elsewhere does not make a push forget that it may have to wait here, wherever in the session this is. */
+static void a_rendezvous_among_many(void **state)
+{
+    (void)state;
+    enum { PLAIN = 15, ROUNDS = 8 };
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        push_session *s = push_session_new(PUSH_ID(round), PUSH_ID_NONE, 0);
+        for (uint64_t i = 0; i < PLAIN; i++)
+            push_client_unref(push_client_new(s, PUSH_ID(i), NULL));
+        push_client *c = client(s, "c", 0);
+        assert_int_equal(send_all_text(s, "first", NULL), PLAIN);
+        struct call *push = begin_send_all(s, "second", PUSH_ID_NONE, -1);
+        assert_asleep(push);
+        assert_next(c, 0, "second");
+        assert_int_equal(finish(push).rc, PLAIN + 1);
+        push_client_unref(c);
+        push_session_delete(PUSH_ID(round));
+        push_session_unref(s);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     TEST(capacity_is_exact_for_every_policy),
     TEST(drop_newest),
@@ -1050,5 +1071,6 @@ static const struct CMUnitTest tests[] = {
     TEST(gaps_around_a_put_back_message),
     TEST(a_gap_between_put_back_messages),
     TEST(a_push_after_a_put_back),
+    TEST(a_rendezvous_among_many),
 };
 TEST_MAIN(tests)

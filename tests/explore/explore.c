@@ -75,7 +75,7 @@ static void execute(const struct scenario *scenario)
     x = (struct fixture){0};
     current = scenario;
     trace_clear();
-    explore_time_starts();
+    explore_begin();
     scenario->set_up();
     schedule_run(scenario->threads, fixture_check);
     if (keeps_ends)

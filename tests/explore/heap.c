@@ -79,6 +79,7 @@ void *heap_malloc(size_t size)
         return NULL;
     struct block *block = (struct block *)(void *)(arena->bytes + arena->used);
     arena->used += block_size(size);
+    memset(arena->bytes + arena->used - sizeof(max_align_t), FILL, sizeof(max_align_t)); /* what rounding up adds */
     return block_init(block, size);
 }
 

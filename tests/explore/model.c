@@ -27,6 +27,7 @@ static bool is_static(const volatile void *object)
 /* From the first static mutex to the last: the registry, the only static data that changes after the first use. */
 static struct {
     uintptr_t begin, end;
+    bool is_used; /* in this execution, by its threads */
 } registry;
 
 static void know_static(const struct explore_mutex *mutex)
@@ -64,6 +65,8 @@ int explore_mutex_destroy(struct explore_mutex *mutex)
 static void take(struct explore_mutex *mutex)
 {
     must_live(mutex->life, "mutex", mutex);
+    if (self->number > 0 && is_static(mutex))
+        registry.is_used = true;
     mutex->owner = self;
     self->mutex = NULL;
     self->locks++;
@@ -280,9 +283,10 @@ int explore_sched_yield(void)
 enum { START_NS = 1000000000, SLEEP_NS = 1000000 };
 static uint64_t now = START_NS;
 
-void explore_time_starts(void)
+void explore_begin(void)
 {
     now = START_NS;
+    registry.is_used = false;
 }
 
 void explore_time_passes(uint64_t until)
@@ -390,5 +394,7 @@ void explore_digest(struct digest *digest)
 {
     digest_word(digest, now);
     digest_add(digest, descriptors, sizeof(descriptors));
-    digest_add(digest, (const void *)registry.begin, registry.end - registry.begin);
+    digest_word(digest, registry.is_used);
+    if (registry.is_used)
+        digest_add(digest, (const void *)registry.begin, registry.end - registry.begin);
 }

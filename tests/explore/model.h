@@ -81,8 +81,8 @@ int explore_open_descriptors(void);
 /* Adds the clock, the descriptors, and what static mutexes guard. */
 void explore_digest(struct digest *digest);
 
-/* The clock is set back to where it was before the first execution. */
-void explore_time_starts(void);
+/* Before an execution: the clock is set back. */
+void explore_begin(void);
 
 /* The clock goes on to `until` at least. */
 void explore_time_passes(uint64_t until);

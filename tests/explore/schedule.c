@@ -267,8 +267,7 @@ static NOT_INLINED void go_on(void)
     self->low = frame_below();
     switch_to(next_thread());
     self->state = THREAD_READY;
-    if (digest_fn)
-        wipe_below();
+    wipe_below();
 }
 
 /* By the program's own thread, for which there are no scheduling points. */

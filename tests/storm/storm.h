@@ -77,7 +77,7 @@ struct wait {
 struct worker {
     unsigned number;
     uint64_t random;
-    unsigned calls; /* still to make, of a steady one */
+    _Atomic unsigned calls;
     pthread_t thread;
     struct wait wait;
     push_client *clients[HANDS];
@@ -102,13 +102,18 @@ struct spot {
 
 extern struct worker workers[WORKERS];
 extern struct spot spots[POLLERS];
+extern struct climate {
+    uint32_t sessions, ids; /* that are used */
+    bool calm;              /* little is deleted or replaced, so that clients live long and are shared by many */
+} climate;
+extern atomic_bool lull;          /* only calls that wait, without a deadline: soon all of them do */
 extern atomic_bool over;          /* the round ends: nobody begins anything any more */
 extern _Atomic unsigned shortage; /* odd while there are no descriptors */
 
 /* Counted over all rounds. */
 struct counts {
     _Atomic uint64_t calls, waits[WAIT_KINDS], timeouts, closed_waits;
-    _Atomic uint64_t cancelled, signals, forks, shortages, refused, clock_steps, clock_jumps;
+    _Atomic uint64_t lulls, cancelled, signals, forks, shortages, refused, clock_steps, clock_jumps;
     _Atomic unsigned longest; /* ticks that a waiter took to come back */
 };
 extern struct counts counts;
@@ -125,6 +130,10 @@ void watch_start(const char *again);
 void watch_stop(void);
 void watch_begin(struct worker *w, enum wait_kind kind, struct wait wait);
 void watch_end(struct worker *w);
+/* In the last turns, everybody was seen to wait, and for a reason. */
+bool watch_settled(void);
+/* Somebody seems to wait without a reason: he, or the watchdog, needs time. */
+bool watch_suspects(void);
 
 /* One event. */
 void weather(uint64_t *random);

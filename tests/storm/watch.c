@@ -9,9 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { SUSPICION = 50 }; /* ticks */
+
 static const char *how_to_repeat = "";
 static pthread_t thread;
 static atomic_bool running;
+static atomic_int settled;   /* turns in a row in which all waited, for a reason */
+static atomic_bool suspects; /* that somebody has missed a wake-up */
 
 static const char *const names[WAIT_KINDS] = {"nothing",     "pull",    "pull_many",
                                               "pull by id",  "poll(2)", "send to one",
@@ -62,16 +66,27 @@ static bool all_have_room(push_session *s)
     return room;
 }
 
+/* The mailbox that a wait is about: a push that waits goes with it when it is taken over. Returns false where it is
+ * closed, with nobody who can have taken it over. */
+static bool look_into(const struct wait *wait, push_client_stats *stats)
+{
+    push_client_stat(wait->c, stats);
+    if (!stats->closed || wait->kind != WAIT_SEND)
+        return !stats->closed;
+    push_client *heir = push_client_find(push_client_session(wait->c), push_client_id(wait->c));
+    if (heir)
+        push_client_stat(heir, stats);
+    push_client_unref(heir);
+    return heir != NULL;
+}
+
 /* What it waits for will never come, or should have ended it. */
 static bool has_ended(const struct worker *w)
 {
     const struct wait *wait = &w->wait;
     push_client_stats stats;
-    if (atomic_load(&w->cancelled) || atomic_load(&over) || now_ns() > wait->deadline)
-        return true;
-    if (wait->c && push_client_stat(wait->c, &stats) == 0 && stats.closed)
-        return true;
-    return wait->s && deleted(wait->s);
+    return atomic_load(&w->cancelled) || atomic_load(&over) || now_ns() > wait->deadline ||
+           (wait->c && !look_into(wait, &stats)) || (wait->s && deleted(wait->s));
 }
 
 /* What it waits for is there. `progress` changes when others were served instead. */
@@ -79,7 +94,7 @@ static bool has_come(const struct wait *wait, uint64_t *progress)
 {
     push_client_stats stats = {0};
     if (wait->c)
-        push_client_stat(wait->c, &stats);
+        look_into(wait, &stats);
     int fd;
     switch (wait->kind) {
     case WAIT_PULL:
@@ -119,7 +134,7 @@ static void bark(const struct worker *w)
     const struct wait *wait = &w->wait;
     push_client_stats stats = {0};
     if (wait->c)
-        push_client_stat(wait->c, &stats);
+        look_into(wait, &stats);
     fprintf(
         stderr,
         "storm: worker %u still waits in %s, %u ticks after there was a reason to: %s%s%s; queued %zu, max_buffer "
@@ -132,33 +147,54 @@ static void bark(const struct worker *w)
     _exit(1);
 }
 
-static void look_at(struct worker *w)
+/* False where it does not wait, or without a reason. */
+static bool look_at(struct worker *w)
 {
     struct wait *wait = &w->wait;
     pthread_mutex_lock(&wait->lock);
     uint64_t progress = 0;
     bool ended = wait->kind != WAIT_NONE && has_ended(w);
     bool come = wait->kind != WAIT_NONE && has_come(wait, &progress);
+    bool still = wait->kind != WAIT_NONE && !ended && !come && wait->call == wait->seen_call;
     if ((!ended && !come) || wait->call != wait->seen_call || progress != wait->seen_progress) {
         wait->ticks = 0;
     } else {
         wait->ticks++;
+        if (wait->ticks == SUSPICION && !ended && !has_missed_something(wait))
+            wait->ticks = 0;
         if (wait->ticks > atomic_load(&counts.longest))
             atomic_store(&counts.longest, wait->ticks);
-        if (wait->ticks > LIMIT && (ended || has_missed_something(wait)))
+        if (wait->ticks > LIMIT)
             bark(w);
     }
     wait->seen_call = wait->call;
     wait->seen_progress = progress;
     pthread_mutex_unlock(&wait->lock);
+    return still;
+}
+
+bool watch_settled(void)
+{
+    return atomic_load(&settled) >= 5;
+}
+
+bool watch_suspects(void)
+{
+    return atomic_load(&suspects);
 }
 
 static void *watch(void *arg)
 {
     (void)arg;
     while (atomic_load(&running)) {
-        for (size_t i = 0; i < WORKERS; i++)
-            look_at(&workers[i]);
+        bool still = true;
+        bool late = false;
+        for (size_t i = 0; i < WORKERS; i++) {
+            still = look_at(&workers[i]) && still;
+            late = late || workers[i].wait.ticks >= SUSPICION;
+        }
+        atomic_store(&suspects, late);
+        atomic_store(&settled, still ? atomic_load(&settled) + 1 : 0);
         nanosleep(&(struct timespec){0, MILLISECOND}, NULL);
     }
     return NULL;
@@ -168,6 +204,7 @@ void watch_start(const char *again)
 {
     how_to_repeat = again;
     atomic_store(&running, true);
+    atomic_store(&settled, 0);
     assert_int_equal(pthread_create(&thread, NULL, watch, NULL), 0);
 }
 

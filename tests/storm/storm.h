@@ -84,7 +84,10 @@ struct worker {
     push_session *sessions[HANDS];
     push_msg *msg; /* on its way */
     struct mail *mail;
+    push_msg *pocket; /* pulled, and perhaps to be put back */
+    push_client *pocket_from;
     atomic_bool cancelled;
+    atomic_bool dead; /* it has no thread at present */
     atomic_bool finished;
 };
 
@@ -113,7 +116,7 @@ extern _Atomic unsigned shortage; /* odd while there are no descriptors */
 /* Counted over all rounds. */
 struct counts {
     _Atomic uint64_t calls, waits[WAIT_KINDS], timeouts, closed_waits;
-    _Atomic uint64_t lulls, cancelled, signals, forks, shortages, refused, clock_steps, clock_jumps;
+    _Atomic uint64_t rests, cancelled, signals, forks, shortages, refused, clock_steps, clock_jumps;
     _Atomic unsigned longest; /* ticks that a waiter took to come back */
 };
 extern struct counts counts;
@@ -130,12 +133,13 @@ void watch_start(const char *again);
 void watch_stop(void);
 void watch_begin(struct worker *w, enum wait_kind kind, struct wait wait);
 void watch_end(struct worker *w);
-/* In the last turns, everybody was seen to wait, and for a reason. */
-bool watch_settled(void);
-/* Somebody seems to wait without a reason: he, or the watchdog, needs time. */
-bool watch_suspects(void);
+/* In a lull: until everybody waits, and for a reason, or it has taken too long. Who seems to wait without one is
+ * given the time to come out, or the watchdog to bark. */
+void watch_settle(void);
 
-/* One event. */
+/* One event among the calls; and one while everybody waits. `random` is the weather's own. */
 void weather(uint64_t *random);
+void weather_at_rest(uint64_t *random);
+void weather_clear(void);
 
 #endif

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SUSPICION = 50 }; /* ticks */
+enum { SUSPICION = 20 }; /* ticks */
 
 static const char *how_to_repeat = "";
 static pthread_t thread;
@@ -38,6 +38,9 @@ void watch_end(struct worker *w)
 {
     pthread_mutex_lock(&w->wait.lock);
     w->wait.kind = WAIT_NONE;
+    w->wait.c = NULL;
+    w->wait.s = NULL;
+    w->wait.spot = NULL;
     pthread_mutex_unlock(&w->wait.lock);
 }
 
@@ -117,16 +120,12 @@ static bool has_come(const struct wait *wait, uint64_t *progress)
     }
 }
 
-/* A poller's descriptor may be readable for nothing, until a wait has said so: it is asked. */
+/* A poller's descriptor may be readable for nothing, until a wait has said so: it is asked. That takes a wake away
+ * from who should have had it, and who has had all this time to come for it. */
 static bool has_missed_something(const struct wait *wait)
 {
     push_event event;
-    if (wait->kind != WAIT_POLLER)
-        return true;
-    int rc = push_poller_wait(wait->spot->p, &event, 1, 0);
-    if (rc == 0)
-        push_poller_wake(wait->spot->p);
-    return rc >= 0;
+    return wait->kind != WAIT_POLLER || push_poller_wait(wait->spot->p, &event, 1, 0) >= 0;
 }
 
 static void bark(const struct worker *w)
@@ -147,7 +146,7 @@ static void bark(const struct worker *w)
     _exit(1);
 }
 
-/* False where it does not wait, or without a reason. */
+/* False where it runs, or waits without a reason. */
 static bool look_at(struct worker *w)
 {
     struct wait *wait = &w->wait;
@@ -155,16 +154,18 @@ static bool look_at(struct worker *w)
     uint64_t progress = 0;
     bool ended = wait->kind != WAIT_NONE && has_ended(w);
     bool come = wait->kind != WAIT_NONE && has_come(wait, &progress);
-    bool still = wait->kind != WAIT_NONE && !ended && !come && wait->call == wait->seen_call;
+    bool still =
+        atomic_load(&w->dead) || (wait->kind != WAIT_NONE && !ended && !come && wait->call == wait->seen_call);
     if ((!ended && !come) || wait->call != wait->seen_call || progress != wait->seen_progress) {
         wait->ticks = 0;
     } else {
         wait->ticks++;
-        if (wait->ticks == SUSPICION && !ended && !has_missed_something(wait))
-            wait->ticks = 0;
-        if (wait->ticks > atomic_load(&counts.longest))
+        if (ended && wait->ticks > atomic_load(&counts.longest))
             atomic_store(&counts.longest, wait->ticks);
-        if (wait->ticks > LIMIT)
+        bool stale = wait->kind == WAIT_POLLER && !ended && wait->ticks > LIMIT / 10 && !has_missed_an_event(wait);
+        if (stale)
+            wait->ticks = 0;
+        else if (wait->ticks > (wait->kind == WAIT_POLLER && !ended ? LIMIT / 10 : LIMIT))
             bark(w);
     }
     wait->seen_call = wait->call;
@@ -173,14 +174,15 @@ static bool look_at(struct worker *w)
     return still;
 }
 
-bool watch_settled(void)
+/* The turn that is going on may have begun before; and those who were woken are given time to run. */
+void watch_settle(void)
 {
-    return atomic_load(&settled) >= 5;
-}
-
-bool watch_suspects(void)
-{
-    return atomic_load(&suspects);
+    enum { TURNS = 5, LONG = 1000 };
+    atomic_store(&settled, 0);
+    for (int i = 0; (i < LONG && atomic_load(&settled) < TURNS) || atomic_load(&suspects); i++)
+        pause_briefly();
+    if (atomic_load(&settled) >= TURNS)
+        atomic_fetch_add(&counts.rests, 1);
 }
 
 static void *watch(void *arg)
@@ -194,7 +196,10 @@ static void *watch(void *arg)
             late = late || workers[i].wait.ticks >= SUSPICION;
         }
         atomic_store(&suspects, late);
-        atomic_store(&settled, still ? atomic_load(&settled) + 1 : 0);
+        if (still)
+            atomic_fetch_add(&settled, 1);
+        else
+            atomic_store(&settled, 0);
         nanosleep(&(struct timespec){0, MILLISECOND}, NULL);
     }
     return NULL;

@@ -54,7 +54,7 @@ static push_client_options options_of(struct worker *w)
 {
     static const size_t capacities[] = {0, 1, 2, 3, 8, 50};
     push_client_options options = {.max_buffer = capacities[rnd(w, COUNT(capacities))],
-                                   .max_bytes = rnd(w, 4) ? 0 : 20,
+                                   .max_bytes = rnd(w, 4) ? 0 : 1 + rnd(w, 100),
                                    .overflow = (push_overflow)rnd(w, 4),
                                    .duplicate = (push_duplicate)rnd(w, 4)};
     if (climate.calm && rnd(w, 8))
@@ -152,23 +152,43 @@ static void judge(int rc, int64_t began, int timeout_ms)
         atomic_fetch_add(&counts.closed_waits, 1);
 }
 
-/* Pulled from c: now and then it is put back. */
+/* Consumes the reference either way. */
+static void put_back(push_client *c, push_msg *msg)
+{
+    mail_returned(msg);
+    int rc = push_client_unpull(c, msg);
+    EXPECT(rc == 0 || rc == -EPIPE || rc == -EINVAL);
+    if (rc < 0) {
+        mail_taken(msg);
+        push_msg_unref(msg);
+    }
+}
+
+/* Pulled from c: now and then it is put back, at once or when others sleep again. */
 static void take(struct worker *w, push_client *c, push_msg *msg)
 {
     if (!EXPECT(msg != NULL))
         return;
     mail_taken(msg);
-    if (c && rnd(w, 4) == 0) {
-        push_msg_ref(msg);
-        mail_returned(msg);
-        int rc = push_client_unpull(c, msg);
-        EXPECT(rc == 0 || rc == -EPIPE || rc == -EINVAL);
-        if (rc < 0) {
-            mail_taken(msg);
-            push_msg_unref(msg);
-        }
+    uint32_t what = c ? rnd(w, 4) : 2;
+    if (what == 0) {
+        put_back(c, msg);
+    } else if (what == 1 && !w->pocket) {
+        w->pocket = msg;
+        w->pocket_from = push_client_ref(c);
+    } else {
+        push_msg_unref(msg);
     }
-    push_msg_unref(msg);
+}
+
+static void empty_pocket(struct worker *w)
+{
+    if (!w->pocket)
+        return;
+    put_back(w->pocket_from, w->pocket);
+    push_client_unref(w->pocket_from);
+    w->pocket = NULL;
+    w->pocket_from = NULL;
 }
 
 static void pull(struct worker *w)
@@ -555,13 +575,14 @@ static const struct kind {
     void (*call)(struct worker *w);
     uint32_t weight;
 } kinds[] = {
-    /* Those that wait come first. */
-    {pull, 10},        {pull_many, 6},          {pull_by_id, 6},           {poll_and_pull, 6},
-    {send_to_one, 10}, {send_to_all, 12},       {push_to_all, 4},          {spot_wait, 8},
-    {spot_add, 5},     {spot_remove, 2},        {spot_pause_or_resume, 2}, {spot_fd, 1},
-    {look_around, 3},  {short_lived_poller, 2}, {end_something, 6},        {let_go, 3},
+    /* Those that wait, and what others may wait for, come first. */
+    {pull, 10},        {pull_many, 6},    {pull_by_id, 6},         {poll_and_pull, 6},
+    {send_to_one, 10}, {send_to_all, 12}, {push_to_all, 4},        {spot_wait, 8},
+    {empty_pocket, 6}, {spot_add, 5},     {spot_remove, 2},        {spot_pause_or_resume, 2},
+    {spot_fd, 1},      {look_around, 3},  {short_lived_poller, 2}, {end_something, 6},
+    {let_go, 3},
 };
-enum { WAITING_CALLS = 8 };
+enum { WAITING_CALLS = 9 };
 
 static void (*some_call(struct worker *w))(struct worker *)
 {
@@ -601,6 +622,8 @@ void worker_tidy(struct worker *w)
 
 void worker_drop_handles(struct worker *w)
 {
+    push_msg_unref(w->pocket);
+    push_client_unref(w->pocket_from);
     for (size_t i = 0; i < HANDS; i++) {
         push_client_unref(w->clients[i]);
         push_session_unref(w->sessions[i]);

@@ -120,12 +120,12 @@ static bool has_come(const struct wait *wait, uint64_t *progress)
     }
 }
 
-/* A poller's descriptor may be readable for nothing, until a wait has said so: it is asked. That takes a wake away
- * from who should have had it, and who has had all this time to come for it. */
-static bool has_missed_something(const struct wait *wait)
+/* A poller's descriptor may be readable for nothing, until a wait has said so: it is asked, and the answer is
+ * final, for it takes a wake away from who should have had it. He has had a tenth of the time to come for it. */
+static bool has_missed_an_event(const struct wait *wait)
 {
     push_event event;
-    return wait->kind != WAIT_POLLER || push_poller_wait(wait->spot->p, &event, 1, 0) >= 0;
+    return push_poller_wait(wait->spot->p, &event, 1, 0) >= 0;
 }
 
 static void bark(const struct worker *w)

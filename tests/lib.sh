@@ -59,12 +59,15 @@ need_build_tools() {
     need cmake command -v cmake
 }
 
-# build DIR [CMAKE-OPTION...]: configures and builds; what it printed is shown where it fails.
+# build DIR [CMAKE-OPTION...]: configures and builds, all of it or what $targets names; what it printed is shown where
+# it fails.
+targets=
 build() {
     build_dir=$1
     shift
     mkdir -p "$build_dir"
-    if { configure "$@" && cmake --build "$build_dir" --parallel "$jobs"; } >"$build_dir/build.log" 2>&1 </dev/null; then
+    # shellcheck disable=SC2086 # a list of words
+    if { configure "$@" && cmake --build "$build_dir" --parallel "$jobs" ${targets:+--target $targets}; } >"$build_dir/build.log" 2>&1 </dev/null; then
         return 0
     fi
     cat "$build_dir/build.log"

@@ -10,7 +10,7 @@
 /* CLOCK_REALTIME is set, as by an operator or by NTP: anywhere. */
 void clock_set_realtime(int64_t offset_ns);
 
-/* CLOCK_MONOTONIC goes on from later on, as after a machine was held; waits notice it within ten milliseconds.
+/* CLOCK_MONOTONIC goes on from later on, as after a machine was held; waits notice it within a millisecond.
  * Never back. */
 void clock_jump(int64_t ns);
 

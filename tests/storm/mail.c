@@ -9,6 +9,7 @@ struct mail {
     struct letter {
         uint32_t number;
         uint32_t check;
+        char padding[56];
     } letter;
 };
 
@@ -39,8 +40,9 @@ push_msg *mail_new(struct mail **result)
         atomic_store(&mail->delivered, 0);
         atomic_store(&mail->taken, 0);
         atomic_store(&mail->unsure, false);
-        mail->letter = (struct letter){i, ~i};
-        push_msg *msg = push_msg_wrap(&mail->letter, sizeof(mail->letter), mail_free, mail);
+        mail->letter = (struct letter){.number = i, .check = ~i};
+        size_t size = offsetof(struct letter, padding) + i % sizeof(mail->letter.padding);
+        push_msg *msg = push_msg_wrap(&mail->letter, size, mail_free, mail);
         if (!EXPECT(msg != NULL))
             return NULL;
         atomic_fetch_add(&alive, 1);
@@ -63,10 +65,11 @@ void mail_unsure(struct mail *mail)
 /* NULL for what push_session_push copied, which counts nothing. */
 static struct mail *mail_of(const push_msg *msg)
 {
-    if (push_msg_size(msg) != sizeof(struct letter))
-        return NULL;
     struct letter letter;
-    memcpy(&letter, push_msg_data(msg), sizeof(letter));
+    size_t head = offsetof(struct letter, padding);
+    if (push_msg_size(msg) < head)
+        return NULL;
+    memcpy(&letter, push_msg_data(msg), head);
     if (!EXPECT(letter.number < POOL && letter.check == ~letter.number))
         return NULL;
     struct mail *mail = &pool[letter.number];

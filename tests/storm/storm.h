@@ -77,14 +77,17 @@ struct wait {
 struct worker {
     unsigned number;
     uint64_t random;
-    unsigned calls; /* still to make, of a steady one */
+    _Atomic unsigned calls;
     pthread_t thread;
     struct wait wait;
     push_client *clients[HANDS];
     push_session *sessions[HANDS];
     push_msg *msg; /* on its way */
     struct mail *mail;
+    push_msg *pocket; /* pulled, and perhaps to be put back */
+    push_client *pocket_from;
     atomic_bool cancelled;
+    atomic_bool dead; /* it has no thread at present */
     atomic_bool finished;
 };
 
@@ -102,13 +105,18 @@ struct spot {
 
 extern struct worker workers[WORKERS];
 extern struct spot spots[POLLERS];
+extern struct climate {
+    uint32_t sessions, ids; /* that are used */
+    bool calm;              /* little is deleted or replaced, so that clients live long and are shared by many */
+} climate;
+extern atomic_bool lull;          /* only calls that wait, without a deadline: soon all of them do */
 extern atomic_bool over;          /* the round ends: nobody begins anything any more */
 extern _Atomic unsigned shortage; /* odd while there are no descriptors */
 
 /* Counted over all rounds. */
 struct counts {
     _Atomic uint64_t calls, waits[WAIT_KINDS], timeouts, closed_waits;
-    _Atomic uint64_t cancelled, signals, forks, shortages, refused, clock_steps, clock_jumps;
+    _Atomic uint64_t rests, cancelled, signals, forks, shortages, refused, clock_steps, clock_jumps;
     _Atomic unsigned longest; /* ticks that a waiter took to come back */
 };
 extern struct counts counts;
@@ -125,8 +133,13 @@ void watch_start(const char *again);
 void watch_stop(void);
 void watch_begin(struct worker *w, enum wait_kind kind, struct wait wait);
 void watch_end(struct worker *w);
+/* In a lull: until everybody waits, and for a reason, or it has taken too long. Who seems to wait without one is
+ * given the time to come out, or the watchdog to bark. */
+void watch_settle(void);
 
-/* One event. */
+/* One event among the calls; and one while everybody waits. `random` is the weather's own. */
 void weather(uint64_t *random);
+void weather_at_rest(uint64_t *random);
+void weather_clear(void);
 
 #endif

@@ -9,9 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { SUSPICION = 20 }; /* ticks */
+
 static const char *how_to_repeat = "";
 static pthread_t thread;
 static atomic_bool running;
+static atomic_int settled;   /* turns in a row in which all waited, for a reason */
+static atomic_bool suspects; /* that somebody has missed a wake-up */
 
 static const char *const names[WAIT_KINDS] = {"nothing",     "pull",    "pull_many",
                                               "pull by id",  "poll(2)", "send to one",
@@ -34,6 +38,9 @@ void watch_end(struct worker *w)
 {
     pthread_mutex_lock(&w->wait.lock);
     w->wait.kind = WAIT_NONE;
+    w->wait.c = NULL;
+    w->wait.s = NULL;
+    w->wait.spot = NULL;
     pthread_mutex_unlock(&w->wait.lock);
 }
 
@@ -62,16 +69,27 @@ static bool all_have_room(push_session *s)
     return room;
 }
 
+/* The mailbox that a wait is about: a push that waits goes with it when it is taken over. Returns false where it is
+ * closed, with nobody who can have taken it over. */
+static bool look_into(const struct wait *wait, push_client_stats *stats)
+{
+    push_client_stat(wait->c, stats);
+    if (!stats->closed || wait->kind != WAIT_SEND)
+        return !stats->closed;
+    push_client *heir = push_client_find(push_client_session(wait->c), push_client_id(wait->c));
+    if (heir)
+        push_client_stat(heir, stats);
+    push_client_unref(heir);
+    return heir != NULL;
+}
+
 /* What it waits for will never come, or should have ended it. */
 static bool has_ended(const struct worker *w)
 {
     const struct wait *wait = &w->wait;
     push_client_stats stats;
-    if (atomic_load(&w->cancelled) || atomic_load(&over) || now_ns() > wait->deadline)
-        return true;
-    if (wait->c && push_client_stat(wait->c, &stats) == 0 && stats.closed)
-        return true;
-    return wait->s && deleted(wait->s);
+    return atomic_load(&w->cancelled) || atomic_load(&over) || now_ns() > wait->deadline ||
+           (wait->c && !look_into(wait, &stats)) || (wait->s && deleted(wait->s));
 }
 
 /* What it waits for is there. `progress` changes when others were served instead. */
@@ -79,7 +97,7 @@ static bool has_come(const struct wait *wait, uint64_t *progress)
 {
     push_client_stats stats = {0};
     if (wait->c)
-        push_client_stat(wait->c, &stats);
+        look_into(wait, &stats);
     int fd;
     switch (wait->kind) {
     case WAIT_PULL:
@@ -102,16 +120,12 @@ static bool has_come(const struct wait *wait, uint64_t *progress)
     }
 }
 
-/* A poller's descriptor may be readable for nothing, until a wait has said so: it is asked. */
-static bool has_missed_something(const struct wait *wait)
+/* A poller's descriptor may be readable for nothing, until a wait has said so: it is asked, and the answer is
+ * final, for it takes a wake away from who should have had it. He has had a tenth of the time to come for it. */
+static bool has_missed_an_event(const struct wait *wait)
 {
     push_event event;
-    if (wait->kind != WAIT_POLLER)
-        return true;
-    int rc = push_poller_wait(wait->spot->p, &event, 1, 0);
-    if (rc == 0)
-        push_poller_wake(wait->spot->p);
-    return rc >= 0;
+    return push_poller_wait(wait->spot->p, &event, 1, 0) >= 0;
 }
 
 static void bark(const struct worker *w)
@@ -119,7 +133,7 @@ static void bark(const struct worker *w)
     const struct wait *wait = &w->wait;
     push_client_stats stats = {0};
     if (wait->c)
-        push_client_stat(wait->c, &stats);
+        look_into(wait, &stats);
     fprintf(
         stderr,
         "storm: worker %u still waits in %s, %u ticks after there was a reason to: %s%s%s; queued %zu, max_buffer "
@@ -132,33 +146,60 @@ static void bark(const struct worker *w)
     _exit(1);
 }
 
-static void look_at(struct worker *w)
+/* False where it runs, or waits without a reason. */
+static bool look_at(struct worker *w)
 {
     struct wait *wait = &w->wait;
     pthread_mutex_lock(&wait->lock);
     uint64_t progress = 0;
     bool ended = wait->kind != WAIT_NONE && has_ended(w);
     bool come = wait->kind != WAIT_NONE && has_come(wait, &progress);
+    bool still =
+        atomic_load(&w->dead) || (wait->kind != WAIT_NONE && !ended && !come && wait->call == wait->seen_call);
     if ((!ended && !come) || wait->call != wait->seen_call || progress != wait->seen_progress) {
         wait->ticks = 0;
     } else {
         wait->ticks++;
-        if (wait->ticks > atomic_load(&counts.longest))
+        if (ended && wait->ticks > atomic_load(&counts.longest))
             atomic_store(&counts.longest, wait->ticks);
-        if (wait->ticks > LIMIT && (ended || has_missed_something(wait)))
+        bool stale = wait->kind == WAIT_POLLER && !ended && wait->ticks > LIMIT / 10 && !has_missed_an_event(wait);
+        if (stale)
+            wait->ticks = 0;
+        else if (wait->ticks > (wait->kind == WAIT_POLLER && !ended ? LIMIT / 10 : LIMIT))
             bark(w);
     }
     wait->seen_call = wait->call;
     wait->seen_progress = progress;
     pthread_mutex_unlock(&wait->lock);
+    return still;
+}
+
+/* The turn that is going on may have begun before; and those who were woken are given time to run. */
+void watch_settle(void)
+{
+    enum { TURNS = 5, LONG = 1000 };
+    atomic_store(&settled, 0);
+    for (int i = 0; (i < LONG && atomic_load(&settled) < TURNS) || atomic_load(&suspects); i++)
+        pause_briefly();
+    if (atomic_load(&settled) >= TURNS)
+        atomic_fetch_add(&counts.rests, 1);
 }
 
 static void *watch(void *arg)
 {
     (void)arg;
     while (atomic_load(&running)) {
-        for (size_t i = 0; i < WORKERS; i++)
-            look_at(&workers[i]);
+        bool still = true;
+        bool late = false;
+        for (size_t i = 0; i < WORKERS; i++) {
+            still = look_at(&workers[i]) && still;
+            late = late || workers[i].wait.ticks >= SUSPICION;
+        }
+        atomic_store(&suspects, late);
+        if (still)
+            atomic_fetch_add(&settled, 1);
+        else
+            atomic_store(&settled, 0);
         nanosleep(&(struct timespec){0, MILLISECOND}, NULL);
     }
     return NULL;
@@ -168,6 +209,7 @@ void watch_start(const char *again)
 {
     how_to_repeat = again;
     atomic_store(&running, true);
+    atomic_store(&settled, 0);
     assert_int_equal(pthread_create(&thread, NULL, watch, NULL), 0);
 }
 

@@ -9,20 +9,52 @@
 
 #include "clock.h"
 
-static void cancel_one(uint64_t *random)
+/* Gives a worker what it waits for, so that it is woken and cancelled at once: another must get it then. */
+static void tempt(struct worker *w)
 {
-    struct worker *w = &workers[random_next(random) % WORKERS];
-    if (w->number < STEADY)
-        return;
+    pthread_mutex_lock(&w->wait.lock);
+    enum wait_kind kind = w->wait.kind;
+    push_client *c = w->wait.c ? push_client_ref(w->wait.c) : NULL;
+    push_poller *p = w->wait.spot ? w->wait.spot->p : NULL;
+    pthread_mutex_unlock(&w->wait.lock);
+    push_msg *msg = NULL;
+    struct mail *mail;
+    if (kind == WAIT_SEND) {
+        if (push_client_pull(c, &msg, 0) >= 0)
+            mail_taken(msg);
+    } else if (kind == WAIT_PULL || kind == WAIT_PULL_MANY) {
+        msg = mail_new(&mail);
+        int rc = msg ? push_client_send(c, msg, 0, NULL) : 0;
+        EXPECT(rc == 0 || rc == 1 || rc == -EPIPE);
+        if (rc > 0)
+            mail_delivered(mail, rc);
+    } else if (kind == WAIT_POLLER) {
+        push_poller_wake(p);
+    }
+    push_msg_unref(msg);
+    push_client_unref(c);
+}
+
+static struct worker *cancel_one(uint64_t *random)
+{
+    struct worker *w = &workers[STEADY + random_next(random) % (WORKERS - STEADY)];
     atomic_store(&w->cancelled, true);
+    if (random_next(random) % 2)
+        tempt(w);
     pthread_cancel(w->thread);
-    void *value;
-    if (!EXPECT(pthread_join(w->thread, &value) == 0))
-        return;
+    void *value = NULL;
+    EXPECT(pthread_join(w->thread, &value) == 0);
     EXPECT(value == PTHREAD_CANCELED);
     worker_tidy(w);
     atomic_fetch_add(&counts.cancelled, 1);
+    atomic_store(&w->dead, true);
     atomic_store(&w->cancelled, false);
+    return w;
+}
+
+static void revive(struct worker *w)
+{
+    atomic_store(&w->dead, false);
     EXPECT(pthread_create(&w->thread, NULL, worker_main, w) == 0);
 }
 
@@ -142,19 +174,94 @@ static void jump(uint64_t *random)
     atomic_fetch_add(&counts.clock_jumps, 1);
 }
 
+/* ---- Messages taken out, and put back later --------------------------------------------------------------- */
+
+static struct pocket {
+    push_client *c;
+    push_msg *msg;
+} pockets[8];
+
+static push_client *some_client(uint64_t *random)
+{
+    static const char *const names[] = {"phone", "desk"};
+    push_session *s = push_session_find(push_id_int(random_next(random) % climate.sessions));
+    push_client *c = s ? push_client_find(s, push_id_str(names[random_next(random) % COUNT(names)])) : NULL;
+    push_session_unref(s);
+    return c;
+}
+
+static void fill_pocket(uint64_t *random)
+{
+    struct pocket *pocket = &pockets[random_next(random) % COUNT(pockets)];
+    push_client *c = pocket->msg ? NULL : some_client(random);
+    if (c && push_client_pull(c, &pocket->msg, 0) >= 0) {
+        mail_taken(pocket->msg);
+        pocket->c = push_client_ref(c);
+    }
+    push_client_unref(c);
+}
+
+static void empty_pocket(struct pocket *pocket)
+{
+    if (!pocket->msg)
+        return;
+    mail_returned(pocket->msg);
+    if (push_client_unpull(pocket->c, pocket->msg) < 0) {
+        mail_taken(pocket->msg);
+        push_msg_unref(pocket->msg);
+    }
+    push_client_unref(pocket->c);
+    *pocket = (struct pocket){0};
+}
+
+void weather_clear(void)
+{
+    for (size_t i = 0; i < COUNT(pockets); i++)
+        empty_pocket(&pockets[i]);
+}
+
+/* ---- Weather ---------------------------------------------------------------------------------------------- */
+
 void weather(uint64_t *random)
 {
     uint32_t what = random_next(random) % 100;
-    if (what < 25)
-        cancel_one(random);
-    else if (what < 60)
+    if (what < 20)
+        revive(cancel_one(random));
+    else if (what < 40)
         signal_everybody();
-    else if (what < 65)
+    else if (what < 45)
         fork_off();
-    else if (what < 75)
+    else if (what < 55)
         run_out_of_descriptors();
-    else if (what < 98)
+    else if (what < 75)
         step_realtime(random);
-    else
+    else if (what < 77)
         jump(random);
+    else
+        fill_pocket(random);
+}
+
+/* Small things: if they get lost, nothing follows that would make up for it. */
+void weather_at_rest(uint64_t *random)
+{
+    uint32_t what = random_next(random) % 8;
+    push_client *c = NULL;
+    if (what < 4) {
+        struct worker *w = cancel_one(random);
+        watch_settle();
+        revive(w);
+    } else if (what < 6) {
+        for (size_t i = 0; i < COUNT(pockets); i++) {
+            if (!pockets[i].msg)
+                continue;
+            empty_pocket(&pockets[i]);
+            watch_settle();
+        }
+    } else if (what < 7) {
+        signal_everybody();
+    } else if ((c = some_client(random)) != NULL) {
+        push_client_delete(c);
+        push_client_unref(c);
+    }
+    watch_settle();
 }

@@ -10,23 +10,25 @@ static uint32_t rnd(struct worker *w, uint32_t n)
 
 static push_id session_id(struct worker *w)
 {
-    return push_id_int(rnd(w, SESSIONS));
+    return push_id_int(rnd(w, climate.sessions));
 }
 
 static push_id client_id(struct worker *w)
 {
     static const char *const names[IDS] = {"phone", "desk", "pad", "watch"};
-    return push_id_str(names[rnd(w, IDS)]);
+    return push_id_str(names[rnd(w, climate.ids)]);
 }
 
 static int timeout_of(struct worker *w)
 {
+    if (atomic_load(&lull))
+        return -1;
     switch (rnd(w, 4)) {
     case 0:
     case 1:
         return 0;
     case 2:
-        return 1 + (int)rnd(w, 3);
+        return 1 + (int)rnd(w, 4);
     default:
         return w->number < STEADY ? 1 : -1;
     }
@@ -52,9 +54,11 @@ static push_client_options options_of(struct worker *w)
 {
     static const size_t capacities[] = {0, 1, 2, 3, 8, 50};
     push_client_options options = {.max_buffer = capacities[rnd(w, COUNT(capacities))],
-                                   .max_bytes = rnd(w, 4) ? 0 : 20,
+                                   .max_bytes = rnd(w, 4) ? 0 : 1 + rnd(w, 100),
                                    .overflow = (push_overflow)rnd(w, 4),
                                    .duplicate = (push_duplicate)rnd(w, 4)};
+    if (climate.calm && rnd(w, 8))
+        options.duplicate = PUSH_SHARE;
     if (options.max_buffer == 0)
         options.overflow = PUSH_BLOCK;
     return options;
@@ -148,23 +152,43 @@ static void judge(int rc, int64_t began, int timeout_ms)
         atomic_fetch_add(&counts.closed_waits, 1);
 }
 
-/* Pulled from c: now and then it is put back. */
+/* Consumes the reference either way. */
+static void put_back(push_client *c, push_msg *msg)
+{
+    mail_returned(msg);
+    int rc = push_client_unpull(c, msg);
+    EXPECT(rc == 0 || rc == -EPIPE || rc == -EINVAL);
+    if (rc < 0) {
+        mail_taken(msg);
+        push_msg_unref(msg);
+    }
+}
+
+/* Pulled from c: now and then it is put back, at once or when others sleep again. */
 static void take(struct worker *w, push_client *c, push_msg *msg)
 {
     if (!EXPECT(msg != NULL))
         return;
     mail_taken(msg);
-    if (c && rnd(w, 4) == 0) {
-        push_msg_ref(msg);
-        mail_returned(msg);
-        int rc = push_client_unpull(c, msg);
-        EXPECT(rc == 0 || rc == -EPIPE || rc == -EINVAL);
-        if (rc < 0) {
-            mail_taken(msg);
-            push_msg_unref(msg);
-        }
+    uint32_t what = c ? rnd(w, 4) : 2;
+    if (what == 0) {
+        put_back(c, msg);
+    } else if (what == 1 && !w->pocket) {
+        w->pocket = msg;
+        w->pocket_from = push_client_ref(c);
+    } else {
+        push_msg_unref(msg);
     }
-    push_msg_unref(msg);
+}
+
+static void empty_pocket(struct worker *w)
+{
+    if (!w->pocket)
+        return;
+    put_back(w->pocket_from, w->pocket);
+    push_client_unref(w->pocket_from);
+    w->pocket = NULL;
+    w->pocket_from = NULL;
 }
 
 static void pull(struct worker *w)
@@ -313,7 +337,7 @@ static void send_to_all(struct worker *w)
 static void push_to_all(struct worker *w)
 {
     push_session *s = a_session(w);
-    if (!s || w->number < STEADY)
+    if (!s || (w->number < STEADY && !atomic_load(&lull)))
         return;
     begin(w, WAIT_PUSH, (struct wait){.s = s}, -1);
     int rc = push_session_push(s, "hello", 5);
@@ -406,11 +430,12 @@ static void handle_event(struct worker *w, struct spot *spot, const push_event *
     push_client *c = reported(spot, event->client);
     if (!c)
         return;
+    /* To the last one: it was told to nobody else. */
     push_msg *msg;
-    int rc = 0;
-    for (int i = 0; i < 4 && (rc = push_client_pull(c, &msg, 0)) >= 0; i++)
+    int rc;
+    while ((rc = push_client_pull(c, &msg, 0)) >= 0)
         take(w, NULL, msg);
-    EXPECT(rc >= 0 || rc == -EAGAIN || rc == -EPIPE);
+    EXPECT(rc == -EAGAIN || rc == -EPIPE);
     if (rc == -EPIPE) {
         pthread_rwlock_wrlock(&spot->lock);
         size_t i = member(spot, c);
@@ -506,6 +531,8 @@ static void end_something(struct worker *w)
 {
     push_session *s = a_session(w);
     push_client *c = a_client(w);
+    if (climate.calm && rnd(w, 8))
+        return;
     switch (rnd(w, 16)) {
     case 0:
         push_session_delete(session_id(w));
@@ -548,16 +575,20 @@ static const struct kind {
     void (*call)(struct worker *w);
     uint32_t weight;
 } kinds[] = {
-    {pull, 10},        {pull_many, 6},   {pull_by_id, 6},  {poll_and_pull, 6},      {send_to_one, 10},
-    {send_to_all, 12}, {push_to_all, 4}, {spot_add, 5},    {spot_remove, 2},        {spot_pause_or_resume, 2},
-    {spot_wait, 8},    {spot_fd, 1},     {look_around, 3}, {short_lived_poller, 2}, {end_something, 6},
+    /* Those that wait, and what others may wait for, come first. */
+    {pull, 10},        {pull_many, 6},    {pull_by_id, 6},         {poll_and_pull, 6},
+    {send_to_one, 10}, {send_to_all, 12}, {push_to_all, 4},        {spot_wait, 8},
+    {empty_pocket, 6}, {spot_add, 5},     {spot_remove, 2},        {spot_pause_or_resume, 2},
+    {spot_fd, 1},      {look_around, 3},  {short_lived_poller, 2}, {end_something, 6},
     {let_go, 3},
 };
+enum { WAITING_CALLS = 9 };
 
 static void (*some_call(struct worker *w))(struct worker *)
 {
+    size_t n = atomic_load(&lull) ? WAITING_CALLS : COUNT(kinds);
     uint32_t sum = 0;
-    for (size_t i = 0; i < COUNT(kinds); i++)
+    for (size_t i = 0; i < n; i++)
         sum += kinds[i].weight;
     uint32_t at = rnd(w, sum);
     size_t i = 0;
@@ -570,10 +601,9 @@ void *worker_main(void *arg)
 {
     struct worker *w = arg;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-    while (!atomic_load(&over) && (w->number >= STEADY || w->calls > 0)) {
-        if (w->number < STEADY)
-            w->calls--;
+    while (!atomic_load(&over)) {
         some_call(w)(w);
+        atomic_fetch_add(&w->calls, 1);
         atomic_fetch_add(&counts.calls, 1);
     }
     atomic_store(&w->finished, true);
@@ -592,6 +622,8 @@ void worker_tidy(struct worker *w)
 
 void worker_drop_handles(struct worker *w)
 {
+    push_msg_unref(w->pocket);
+    push_client_unref(w->pocket_from);
     for (size_t i = 0; i < HANDS; i++) {
         push_client_unref(w->clients[i]);
         push_session_unref(w->sessions[i]);

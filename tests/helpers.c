@@ -30,8 +30,10 @@ static bool may_allocate(size_t size)
 }
 
 /* The C library lets nobody be inside malloc while a process forks; the sanitizers' allocators do not, and a child
- * can find their locks taken for ever. So a fork waits here until nobody is inside. Relaxed, but for what the two
- * sides need to see of each other: threads that allocate must not be ordered by it in the eyes of the sanitizer. */
+ * can find their locks taken for ever. So fork_quietly waits here until nobody is inside; before fork is called,
+ * because the memory sanitizer's takes locks that its malloc needs, and then calls the handlers of pthread_atfork.
+ * Relaxed, but for what the two sides need to see of each other: threads that allocate must not be ordered by it in
+ * the eyes of the sanitizer. */
 static atomic_int inside;
 static atomic_bool forking;
 
@@ -54,16 +56,14 @@ static void leave_allocator(void)
         atomic_fetch_sub_explicit(&inside, 1, memory_order_relaxed);
 }
 
-static void close_allocator(void)
+pid_t fork_quietly(void)
 {
     atomic_exchange(&forking, true);
     while (atomic_load(&inside) > 0)
         sched_yield();
-}
-
-static void open_allocator(void)
-{
+    pid_t child = fork();
     atomic_store(&forking, false);
+    return child;
 }
 
 static void *counting_malloc(size_t size)
@@ -148,10 +148,7 @@ void helpers_init(void)
     pthread_t thread;
     if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
         pthread_join(thread, NULL);
-    /* Registered before the library's own, it is the last to run before a fork: the allocator is the innermost. */
-    int rc = SANITIZER_SLOWDOWN > 1 ? -pthread_atfork(close_allocator, open_allocator, open_allocator) : 0;
-    if (rc == 0)
-        rc = push_set_allocator(counting_malloc, counting_realloc, counting_free);
+    int rc = push_set_allocator(counting_malloc, counting_realloc, counting_free);
     if (rc != 0) {
         fprintf(stderr, "no allocator: %s\n", push_strerror(rc));
         exit(1);

@@ -82,6 +82,9 @@ void fail_allocations_after(long successes);
 /* Allocations refused since fail_allocations_after was last called. */
 long allocations_failed(void);
 
+/* fork(2) while no thread is inside of the allocator, which the sanitizers' would not survive. */
+pid_t fork_quietly(void);
+
 int count_descriptors(void);
 int count_threads(void);
 

@@ -35,7 +35,7 @@ static int wait_for(pid_t child)
 static int in_a_child(void (*function)(void *), void *arg)
 {
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = fork_quietly();
     if (child == 0) {
         watchdog("a child", SANITIZER_SLOWDOWN > 1 ? 60 : 30);
         function(arg);
@@ -317,7 +317,7 @@ static void fork_again(void *arg)
     push_session *s = push_session_new(PUSH_ID("alice"), PUSH_ID("phone"), 2);
     CHILD(push_session_push(s, "kept", 4) == 1);
     fflush(NULL);
-    pid_t grandchild = fork();
+    pid_t grandchild = fork_quietly();
     CHILD(grandchild >= 0);
     if (grandchild == 0) {
         begin_anew(arg);

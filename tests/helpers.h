@@ -33,7 +33,9 @@
 
 /* ---- Scale ----------------------------------------------------------------------------------------------- */
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(SANITIZER_SLOWDOWN)
+/* The build says. */
+#elif defined(__SANITIZE_THREAD__)
 #define SANITIZER_SLOWDOWN 3
 #elif defined(__SANITIZE_ADDRESS__)
 #define SANITIZER_SLOWDOWN 2

@@ -8,6 +8,12 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 
+# The thread sanitizer's memory layout allows for 28 random bits of the addresses that mmap gives.
+no_aslr=
+if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] && setarch "$(uname -m)" -R true 2>/dev/null; then
+    no_aslr="setarch $(uname -m) -R"
+fi
+
 say() {
     printf '== %s\n' "$*"
 }

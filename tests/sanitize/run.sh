@@ -1,0 +1,177 @@
+#!/bin/sh
+# sh tests/sanitize/run.sh [--all]: the suite under the memory sanitizer, with a cmocka that is built under it too; and
+# the threaded tests with delays at random places (delay.c) under gcc's and clang's thread sanitizers. Nothing may be
+# reported, nothing is suppressed. --all runs more seeds, the tests' long versions, and shows on planted faults that
+# the tools see what a plain run does not.
+. "$(dirname -- "$0")/../lib.sh"
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+
+case ${1-} in
+'') seeds=1 definitions=-DSANITIZER_SLOWDOWN=8 ;;
+--all) seeds=6 definitions= ;;
+*)
+    echo "usage: sh tests/sanitize/run.sh [--all]" >&2
+    exit 2
+    ;;
+esac
+
+passed=0
+failed=0
+skipped=0
+dir=$root/build/sanitize
+
+fail() {
+    say "failed: $*"
+    failed=$((failed + 1))
+}
+
+skip() {
+    say "skipped: $*"
+    skipped=$((skipped + 1))
+}
+
+build_in() {
+    build "$@" -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_INSTALL=OFF -DPUSH_WERROR=ON
+}
+
+# ---- The memory sanitizer ----
+
+memory_flags='-fsanitize=memory -fsanitize-memory-track-origins -fno-omit-frame-pointer'
+
+# The distribution's source of cmocka, into $dir/source: with lists of its own, so that the system's stay as they are.
+fetch_cmocka() {
+    apt=$dir/apt
+    rm -rf "$apt" "$dir/source"
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/parts" "$dir/source"
+    for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+        [ ! -f "$list" ] || sed -n 's/^deb /deb-src /p' "$list" >"$apt/parts/$(basename "$list" .list).list"
+    done
+    for list in /etc/apt/sources.list.d/*.sources; do
+        [ ! -f "$list" ] || sed 's/^Types:.*/Types: deb-src/' "$list" >"$apt/parts/$(basename "$list")"
+    done
+    set -- -q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/parts" \
+        -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache"
+    apt-get "$@" update && (cd "$dir/source" && apt-get "$@" source --download-only cmocka) &&
+        (cd "$dir/source" && tar -xf cmocka_*.orig.tar.*[!c] --strip-components 1)
+}
+
+# What is not built under the sanitizer writes memory behind its back; so cmocka is, without its own tests.
+build_cmocka() {
+    [ ! -f "$dir/cmocka/lib/pkgconfig/cmocka.pc" ] || return 0
+    command -v apt-get && fetch_cmocka &&
+        cmake -S "$dir/source" -B "$dir/source/build" -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=None \
+            -DCMAKE_C_FLAGS="$memory_flags -g -O1" -DWITH_EXAMPLES=OFF -DCMAKE_INSTALL_PREFIX="$dir/cmocka" \
+            -DCMAKE_INSTALL_LIBDIR=lib &&
+        cmake --build "$dir/source/build" --parallel "$jobs" && cmake --install "$dir/source/build"
+}
+
+build_memory() {
+    PKG_CONFIG_PATH=$dir/cmocka/lib/pkgconfig build_in "$dir/memory" -DCMAKE_C_COMPILER=clang -DPUSH_SANITIZE=memory \
+        -DCMAKE_C_FLAGS="-fsanitize-memory-track-origins $definitions"
+}
+
+memory() {
+    if ! compiles clang -fsanitize=memory; then
+        skip "memory sanitizer: this system's clang has none"
+        return
+    fi
+    mkdir -p "$dir"
+    if ! build_cmocka >"$dir/cmocka.log" 2>&1 </dev/null; then
+        tail -n 5 "$dir/cmocka.log"
+        skip "memory sanitizer: no source of cmocka to be had here, and without it all that cmocka writes would count as unwritten"
+        return
+    fi
+    say "memory: building"
+    if ! build_memory; then
+        fail "memory: the build"
+        return
+    fi
+    say "memory: testing"
+    (cd "$dir/memory" && ctest --output-on-failure --parallel "$jobs" -R '^test_' </dev/null 2>&1) | tee "$dir/memory.log"
+    summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$dir/memory.log")
+    if [ -z "$summary" ]; then
+        fail "memory: no result from ctest"
+        return
+    fi
+    passed=$((passed + ${summary#* } - ${summary% *}))
+    failed=$((failed + ${summary% *}))
+    echo "figure: ${summary#* } programs under the memory sanitizer, ${summary% *} with a report"
+}
+
+# ---- The thread sanitizers, with delays ----
+
+export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:allocator_may_return_null=1"
+
+# run_jobs FOLDER: each line is a job, a program of that folder and a seed. One that fails leaves its output behind.
+run_jobs() {
+    # shellcheck disable=SC2016 # for the inner shell
+    xargs -P "$jobs" -n 2 sh -c '
+        log=$2/$3.$4.log
+        PUSH_DELAY_SEED=$4 timeout 300 $1 "$2/$3" >"$log" 2>&1 && rm "$log"
+        exit 0
+    ' sh "$no_aslr" "$1"
+}
+
+# list_jobs FOLDER: each program in it with each seed. The seeds are new ones each time.
+list_jobs() {
+    first_seed=$(date +%s)
+    for path in "$1"/delayed_*; do
+        seed=$first_seed
+        while [ -x "$path" ] && [ "$seed" -lt $((first_seed + seeds)) ]; do
+            echo "${path##*/} $seed"
+            seed=$((seed + 1))
+        done
+    done
+}
+
+threads() {
+    compiler=$1
+    if ! compiles "$compiler" -fsanitize=thread; then
+        skip "$compiler: it has no thread sanitizer"
+        return
+    fi
+    say "$compiler: building"
+    targets=delayed
+    if ! build_in "$dir/$compiler" -DCMAKE_C_COMPILER="$compiler" -DPUSH_SANITIZE=thread \
+        -DCMAKE_C_FLAGS="$definitions"; then
+        targets=
+        fail "$compiler: the build"
+        return
+    fi
+    targets=
+    say "$compiler: testing with delays"
+    programs=$dir/$compiler/tests/sanitize
+    rm -f "$programs"/*.log
+    list_jobs "$programs" >"$scratch/jobs"
+    run_jobs "$programs" <"$scratch/jobs"
+    count=$(wc -l <"$scratch/jobs")
+    bad=0
+    while read -r program seed; do
+        log=$programs/$program.$seed.log
+        [ -e "$log" ] || continue
+        bad=$((bad + 1))
+        cat "$log"
+        fail "$program; again: PUSH_DELAY_SEED=$seed TSAN_OPTIONS=$TSAN_OPTIONS $programs/$program"
+    done <"$scratch/jobs"
+    passed=$((passed + count - bad))
+    echo "figure: $count runs with delays under $compiler's thread sanitizer, $bad with a report"
+    [ "$count" -gt 0 ] || fail "$compiler: no programs"
+}
+
+need_build_tools
+need clang compiles clang
+need pkg-config command -v pkg-config
+need libcmocka-dev pkg-config --exists cmocka
+install_missing
+if ! compiles clang -fsanitize=memory; then
+    install "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+fi
+
+memory
+threads gcc
+threads clang
+
+total="$passed passed, $failed failed"
+[ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
+echo "$total"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,6 +1,8 @@
 /* Locks in stripes, and the look-ups by id that get some. */
 #include "helpers.h"
 
+#include <limits.h>
+
 #include "session.h"
 
 static struct stripes *new_stripes(void)
@@ -8,6 +10,16 @@ static struct stripes *new_stripes(void)
     struct stripes *stripes = push__stripes_new(RANK_LOOKUP);
     assert_non_null(stripes);
     return stripes;
+}
+
+int __real_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr);
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr);
+
+static atomic_int locks_left = INT_MAX;
+
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
+{
+    return atomic_fetch_sub(&locks_left, 1) > 0 ? __real_pthread_mutex_init(mutex, attr) : EAGAIN;
 }
 
 /* ---- The locks ---- */
@@ -68,6 +80,17 @@ static void test_no_memory_no_stripes(void **state)
     push__stripes_free(NULL);
 }
 
+static void test_all_locks_or_none(void **state)
+{
+    (void)state;
+    for (int locks = 0; locks < 3; locks++) {
+        atomic_store(&locks_left, locks);
+        assert_null(push__stripes_new(RANK_LOOKUP));
+    }
+    atomic_store(&locks_left, INT_MAX);
+    push__stripes_free(new_stripes());
+}
+
 /* ---- Look-ups ---- */
 
 /* A look-up that finds the clients lock taken, when many have before. */
@@ -114,6 +137,29 @@ static void test_look_ups_that_meet_get_locks(void **state)
     push_session_unref(s);
 }
 
+/* Two are about to make them at the same time: one set stays. */
+static void test_look_ups_get_one_set(void **state)
+{
+    (void)state;
+    push_session *s = session("alice");
+    push_client *phone = client(s, "phone", 2);
+    long blocks = blocks_held();
+    atomic_store(&s->contended, UINT8_MAX - 1);
+    lock_acquire(&s->clients_lock);
+    struct call *first = begin_pull_by_id(s, PUSH_ID("phone"), 0);
+    assert_asleep(first);
+    atomic_store(&s->contended, UINT8_MAX - 1);
+    struct call *second = begin_pull_by_id(s, PUSH_ID("phone"), 0);
+    assert_asleep(second);
+    assert_int_equal(blocks_held(), blocks + 2);
+    lock_release(&s->clients_lock);
+    assert_int_equal(finish(first).rc, -EAGAIN);
+    assert_int_equal(finish(second).rc, -EAGAIN);
+    assert_int_equal(blocks_held(), blocks + 1);
+    push_client_unref(phone);
+    push_session_unref(s);
+}
+
 static void test_look_ups_do_without(void **state)
 {
     (void)state;
@@ -129,8 +175,9 @@ static void test_look_ups_do_without(void **state)
     push_session_unref(s);
 }
 
-static const struct CMUnitTest tests[] = {TEST(test_a_stripe_excludes_its_own), TEST(test_all_exclude_everybody),
-                                          TEST(test_no_memory_no_stripes), TEST(test_look_ups_that_meet_get_locks),
+static const struct CMUnitTest tests[] = {TEST(test_a_stripe_excludes_its_own),    TEST(test_all_exclude_everybody),
+                                          TEST(test_no_memory_no_stripes),         TEST(test_all_locks_or_none),
+                                          TEST(test_look_ups_that_meet_get_locks), TEST(test_look_ups_get_one_set),
                                           TEST(test_look_ups_do_without)};
 
 TEST_MAIN(tests)

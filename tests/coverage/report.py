@@ -21,7 +21,7 @@ def source_line(root, file, number):
 
 
 def figure(what, covered, count):
-    print(f"figure: {covered} of {count} {what}")
+    print(f"figure: {what}: {covered} of {count}")
 
 
 def gcovr_lines(data):
@@ -62,9 +62,10 @@ def report_gcovr(root, marked, whole):
             which = "the line" if line["count"] == 0 else f"{taken.count(False)} of {len(taken)} branches"
             print(f"not taken: {which}: {file}:{number}: {source_line(root, file, number)}")
     marks, reasons = list_exclusions(root)
-    figure("lines", taken_lines, lines)
-    figure("branches", taken_branches, branches)
-    print(f"figure: {marks} marks exclude {count_branches(whole) - branches} branches")
+    figure("lines taken", taken_lines, lines)
+    figure("branches taken", taken_branches, branches)
+    print(f"figure: marks that exclude branches: {marks}")
+    print(f"figure: branches that they exclude: {count_branches(whole) - branches}")
     return lines > 0 and branches > 0 and taken_lines == lines and taken_branches == branches and reasons
 
 
@@ -83,9 +84,9 @@ def report_llvm(root, export):
                   f"{source_line(root, name, number)}")
     count = sum(map(len, decisions.values()))
     decisive = sum(map(sum, decisions.values()))
-    figure("conditions decide on their own (MC/DC)", decisive, count)
+    figure("conditions that decide on their own (MC/DC)", decisive, count)
     branches = data["totals"]["branches"]
-    figure("branches as clang counts them, marks or not", branches["covered"], branches["count"])
+    figure("branches taken, as clang counts them, marks or not", branches["covered"], branches["count"])
     return 0 < count == decisive
 
 

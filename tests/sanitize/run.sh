@@ -95,7 +95,7 @@ memory() {
     fi
     passed=$((passed + ${summary#* } - ${summary% *}))
     failed=$((failed + ${summary% *}))
-    echo "figure: ${summary#* } programs under the memory sanitizer, ${summary% *} with a report"
+    echo "figure: programs under the memory sanitizer: ${summary#* }"
 }
 
 # ---- The thread sanitizers, with delays ----
@@ -154,7 +154,7 @@ threads() {
         fail "$program; again: PUSH_DELAY_SEED=$seed TSAN_OPTIONS=$TSAN_OPTIONS $programs/$program"
     done <"$scratch/jobs"
     passed=$((passed + count - bad))
-    echo "figure: $count runs with delays under $compiler's thread sanitizer, $bad with a report"
+    echo "figure: runs with delays under $compiler's thread sanitizer: $count"
     [ "$count" -gt 0 ] || fail "$compiler: no programs"
 }
 

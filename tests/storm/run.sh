@@ -58,9 +58,11 @@ export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
+# shellcheck disable=SC2034 # build() reads it
 targets='storm flood'
 storm plain gcc
 [ ! -x "$dir/plain/tests/storm/flood" ] || run flood 1 "$dir/plain/tests/storm/flood"
+# shellcheck disable=SC2034 # build() reads it
 targets=storm
 rounds=$sanitized
 storm address gcc -DPUSH_SANITIZE=address,undefined

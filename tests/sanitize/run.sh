@@ -7,8 +7,8 @@
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
 case ${1-} in
-'') seeds=1 definitions=-DSANITIZER_SLOWDOWN=8 ;;
---all) seeds=6 definitions= ;;
+'') seeds=1 plant='' definitions=-DSANITIZER_SLOWDOWN=8 ;;
+--all) seeds=4 plant=yes definitions= ;;
 *)
     echo "usage: sh tests/sanitize/run.sh [--all]" >&2
     exit 2
@@ -30,7 +30,10 @@ skip() {
     skipped=$((skipped + 1))
 }
 
-build_in() {
+# build_target TARGET DIR [CMAKE-OPTION...]
+build_target() {
+    targets=$1
+    shift
     build "$@" -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_INSTALL=OFF -DPUSH_WERROR=ON
 }
 
@@ -65,9 +68,15 @@ build_cmocka() {
         cmake --build "$dir/source/build" --parallel "$jobs" && cmake --install "$dir/source/build"
 }
 
+# build_memory TARGET DIR
 build_memory() {
-    PKG_CONFIG_PATH=$dir/cmocka/lib/pkgconfig build_in "$dir/memory" -DCMAKE_C_COMPILER=clang -DPUSH_SANITIZE=memory \
-        -DCMAKE_C_FLAGS="-fsanitize-memory-track-origins $definitions"
+    PKG_CONFIG_PATH=$dir/cmocka/lib/pkgconfig
+    export PKG_CONFIG_PATH
+    rc=0
+    build_target "$1" "$2" -DCMAKE_C_COMPILER=clang -DPUSH_SANITIZE=memory \
+        -DCMAKE_C_FLAGS="-fsanitize-memory-track-origins $definitions" || rc=1
+    unset PKG_CONFIG_PATH
+    return $rc
 }
 
 memory() {
@@ -82,7 +91,7 @@ memory() {
         return
     fi
     say "memory: building"
-    if ! build_memory; then
+    if ! build_memory push_tests "$dir/memory"; then
         fail "memory: the build"
         return
     fi
@@ -96,6 +105,7 @@ memory() {
     passed=$((passed + ${summary#* } - ${summary% *}))
     failed=$((failed + ${summary% *}))
     echo "figure: programs under the memory sanitizer: ${summary#* }"
+    [ -z "$plant" ] || plant_unwritten
 }
 
 # ---- The thread sanitizers, with delays ----
@@ -131,14 +141,11 @@ threads() {
         return
     fi
     say "$compiler: building"
-    targets=delayed
-    if ! build_in "$dir/$compiler" -DCMAKE_C_COMPILER="$compiler" -DPUSH_SANITIZE=thread \
+    if ! build_target delayed "$dir/$compiler" -DCMAKE_C_COMPILER="$compiler" -DPUSH_SANITIZE=thread \
         -DCMAKE_C_FLAGS="$definitions"; then
-        targets=
         fail "$compiler: the build"
         return
     fi
-    targets=
     say "$compiler: testing with delays"
     programs=$dir/$compiler/tests/sanitize
     rm -f "$programs"/*.log
@@ -158,6 +165,75 @@ threads() {
     [ "$count" -gt 0 ] || fail "$compiler: no programs"
 }
 
+# ---- Planted faults ----
+
+# copy_with_fault NAME FILE SED-EXPRESSION: the sources, one of them changed, in $copy.
+copy_with_fault() {
+    copy=$dir/planted-$1
+    mkdir -p "$copy"
+    cp -R "$root/CMakeLists.txt" "$root/include" "$root/src" "$root/tests" "$copy"
+    sed -i "$3" "$copy/$2"
+    if cmp -s "$root/$2" "$copy/$2"; then
+        fail "planted: $1 is not there any more in $2"
+        return 1
+    fi
+}
+
+# What only decides whether a pull spins: no test can tell, nor can it do harm.
+plant_unwritten() {
+    say "planted: a field that nobody writes"
+    copy_with_fault unwritten src/client.c 's/^    memset(c, 0, sizeof(\*c));$/    memset(c, 0, offsetof(push_client, spins));\
+    memset(\&c->lock, 0, sizeof(*c) - offsetof(push_client, lock));/' || return 0
+    if ! (root=$copy && build_memory test_client "$copy/memory" &&
+        build_target test_client "$copy/plain" -DCMAKE_C_COMPILER=clang); then
+        fail "planted: the build"
+    elif ! "$copy/plain/tests/test_client" >"$copy/plain.log" 2>&1; then
+        fail "planted: a plain run sees it too"
+    elif "$copy/memory/tests/test_client" >"$copy/memory.log" 2>&1 ||
+        ! grep -q 'MemorySanitizer: use-of-uninitialized-value' "$copy/memory.log"; then
+        fail "planted: the memory sanitizer does not see it"
+    else
+        passed=$((passed + 1))
+    fi
+}
+
+# A push that gives up does not look whether a take-over has given its node to another client meanwhile: some
+# instructions between two locks.
+plant_race() {
+    say "planted: a race in a window between two locks"
+    copy_with_fault race src/mailbox_waiting.c 's/ && node->client == c;/;/' || return 0
+    if ! (root=$copy && build_target "delayed_threads test_threads" "$copy/thread" -DCMAKE_C_COMPILER=gcc \
+        -DPUSH_SANITIZE=thread); then
+        fail "planted: the build"
+        return
+    fi
+    programs=$copy/thread/tests/sanitize
+    rm -f "$programs"/*.log
+    runs=0
+    seed=$(date +%s)
+    while [ "$runs" -lt 12 ] && ! ls "$programs"/*.log >/dev/null 2>&1; do
+        i=0
+        while [ "$i" -lt "$jobs" ]; do
+            echo "delayed_threads $((seed + runs + i))"
+            i=$((i + 1))
+        done | run_jobs "$programs"
+        runs=$((runs + jobs))
+    done
+    if ls "$programs"/*.log >/dev/null 2>&1; then
+        passed=$((passed + 1))
+    else
+        fail "planted: delays do not find it"
+    fi
+    echo "figure: runs with delays until a planted race was seen: $runs"
+    unseen=0
+    i=0
+    while [ "$i" -lt 3 ]; do
+        ! $no_aslr "$copy/thread/tests/test_threads" >"$copy/plain.log" 2>&1 || unseen=$((unseen + 1))
+        i=$((i + 1))
+    done
+    echo "figure: of 3 runs without delays, those that did not see it: $unseen"
+}
+
 need_build_tools
 need clang compiles clang
 need pkg-config command -v pkg-config
@@ -170,6 +246,7 @@ fi
 memory
 threads gcc
 threads clang
+[ -z "$plant" ] || plant_race
 
 total="$passed passed, $failed failed"
 [ "$skipped" -eq 0 ] || total="$total, $skipped skipped"

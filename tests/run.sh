@@ -132,7 +132,7 @@ suite gcc-address gcc -DPUSH_SANITIZE=address,undefined
 suite gcc-thread gcc -DPUSH_SANITIZE=thread
 suite clang-thread clang -DPUSH_SANITIZE=thread
 
-for name in explore sanitize coverage fuzz histories storm soak elsewhere planted; do
+for name in explore coverage fuzz histories storm soak planted; do
     layer "$name"
 done
 smoke

@@ -1018,6 +1018,30 @@ static void a_push_after_a_put_back(void **state)
     push_session_unref(s);
 }
 
+/* What was put back takes room that the pushes to the session before had found. */
+static void a_push_to_all_after_a_put_back(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 2);
+    assert_int_equal(send_all_text(s, "1", NULL), 1);
+    assert_int_equal(send_all_text(s, "2", NULL), 1);
+    push_msg *one = pull_one(c, 0);
+    push_msg *two = pull_one(c, 0);
+    assert_int_equal(send_all_text(s, "3", NULL), 1);
+    assert_int_equal(push_client_unpull(c, two), 0);
+    assert_int_equal(push_client_unpull(c, one), 0);
+    struct call *push = begin_send_all(s, "4", PUSH_ID_NONE, -1);
+    assert_asleep(push);
+    assert_next(c, 0, "1");
+    assert_next(c, 0, "2");
+    assert_int_equal(finish(push).rc, 1);
+    assert_next(c, 0, "3");
+    assert_next(c, 0, "4");
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 /* Room elsewhere does not make a push forget that it may have to wait here, wherever in the session this is. */
 static void a_rendezvous_among_many(void **state)
 {
@@ -1071,6 +1095,7 @@ static const struct CMUnitTest tests[] = {
     TEST(gaps_around_a_put_back_message),
     TEST(a_gap_between_put_back_messages),
     TEST(a_push_after_a_put_back),
+    TEST(a_push_to_all_after_a_put_back),
     TEST(a_rendezvous_among_many),
 };
 TEST_MAIN(tests)

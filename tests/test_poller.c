@@ -993,6 +993,32 @@ static void a_message_put_back_is_reported(void **state)
     push_session_unref(s);
 }
 
+/* Whether its mailbox ran empty before or not: a wait reports all that have something. */
+static void a_wait_reports_one_that_rested(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *busy = client(s, "busy", 4);
+    push_client *c = client(s, "c", 4);
+    push_poller *p = poller();
+    push_event events[4];
+    add(p, busy, NULL);
+    add(p, c, NULL);
+    assert_put(busy, "stays");
+    assert_put(c, "one");
+    assert_int_equal(push_poller_wait(p, events, 4, 0), 2);
+    assert_next(c, 0, "one");
+    assert_empty(c);
+    assert_reports(p, busy, NULL);
+    assert_put(c, "two");
+    assert_int_equal(push_poller_wait(p, events, 4, 0), 2);
+    assert_next(c, 0, "two");
+    push_poller_free(p);
+    push_client_unref(c);
+    push_client_unref(busy);
+    push_session_unref(s);
+}
+
 static const struct CMUnitTest tests[] = {
     TEST(reported_until_a_pull_finds_nothing),
     TEST(waits_say_why_they_end),
@@ -1017,5 +1043,6 @@ static const struct CMUnitTest tests[] = {
     TEST(failing_allocations_change_nothing),
     TEST(asking_for_a_descriptor_reports_nothing),
     TEST(a_message_put_back_is_reported),
+    TEST(a_wait_reports_one_that_rested),
 };
 TEST_MAIN(tests)

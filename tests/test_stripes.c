@@ -2,6 +2,8 @@
 #include "helpers.h"
 
 #include <limits.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "session.h"
 #include "stripes.h"
@@ -121,6 +123,44 @@ static void test_look_ups_that_meet_take_stripes(void **state)
     push_session_unref(s);
 }
 
+struct change {
+    push_session *s;
+    _Atomic pid_t tid;
+    atomic_bool done;
+};
+
+static void join_and_leave(void *arg)
+{
+    struct change *change = arg;
+    atomic_store(&change->tid, (pid_t)syscall(SYS_gettid));
+    push_client_unref(client(change->s, "pc", 2));
+    EXPECT(push_session_delete_client(change->s, PUSH_ID("pc")));
+    atomic_store(&change->done, true);
+}
+
+/* As long as anybody looks, whatever for, who changes the map waits. */
+static void test_who_changes_the_map_waits_for_look_ups(void **state)
+{
+    (void)state;
+    push_session *s = session("alice");
+    push_client *phone = client(s, "phone", 2);
+    look_up_once_too_often(s);
+    for (uint64_t hash = 0; hash < 16; hash++) {
+        struct change change = {.s = s};
+        lock_acquire(push__stripe_of(s->key.hash, hash));
+        struct crew *crew = crew_start(1, join_and_leave, &change, sizeof(change));
+        pid_t tid = 0;
+        AWAIT(atomic_load(&change.done) || ((tid = atomic_load(&change.tid)) != 0 && thread_settled(tid)));
+        assert_false(atomic_load(&change.done));
+        lock_release(push__stripe_of(s->key.hash, hash));
+        crew_join(crew);
+        assert_true(atomic_load(&change.done));
+    }
+    assert_expectations();
+    push_client_unref(phone);
+    push_session_unref(s);
+}
+
 static void test_one_meeting_changes_nothing(void **state)
 {
     (void)state;
@@ -151,11 +191,9 @@ static void test_all_locks_or_none(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    TEST(test_a_stripe_excludes_its_own),
-    TEST(test_all_exclude_everybody),
-    TEST(test_look_ups_that_meet_take_stripes),
-    TEST(test_one_meeting_changes_nothing),
-    TEST(test_all_locks_or_none),
+    TEST(test_a_stripe_excludes_its_own),       TEST(test_all_exclude_everybody),
+    TEST(test_look_ups_that_meet_take_stripes), TEST(test_who_changes_the_map_waits_for_look_ups),
+    TEST(test_one_meeting_changes_nothing),     TEST(test_all_locks_or_none),
 };
 
 TEST_MAIN(tests)

@@ -200,6 +200,13 @@ static void delete_client_a(void)
     x.done[self->number] = push_session_delete_client(x.session, PUSH_ID("a"));
 }
 
+/* Whoever deleted it: once the call has returned, nothing is delivered. */
+static void delete_a_then_send(void)
+{
+    delete_a();
+    CHECK(send_number(x.a, 1, 0) == -EPIPE);
+}
+
 static void deleted_once(void)
 {
     CHECK(x.done[1] + x.done[2] == 1);
@@ -356,7 +363,7 @@ const struct scenario session_scenarios[] = {
     {.name = "delete-by-id-and-handle",
      .least = 66,
      .set_up = session_with_a,
-     .threads = {delete_client_a, delete_a},
+     .threads = {delete_client_a, delete_a_then_send},
      .finish = deleted_once,
      .outcomes = {"the handle is first", "the id is first"}},
     {.name = "session-delete-twice",

@@ -144,10 +144,20 @@ static void the_other_pulls_get_the_messages(void **state)
     }
 }
 
+/* Of a thread that was woken, and cancelled before it ran, glibc's wait is cancelled. Other systems let it return,
+ * with the cancellation to come: there is nothing to see there then. */
+static void need_cancellation_to_win(void)
+{
+#ifndef __GLIBC__
+    skip();
+#endif
+}
+
 /* Woken for a message, and cancelled before it ran: the message is for the next, who may be asleep already. */
 static void cancelled_when_a_message_was_there(void **state)
 {
     (void)state;
+    need_cancellation_to_win();
     for (size_t capacity = 0; capacity <= 1; capacity++) {
         for (int kind = 0; kind < PULL_KINDS; kind++) {
             for (int others = 0; others < 2; others++) {
@@ -195,6 +205,7 @@ static void cancelled_when_a_message_was_there(void **state)
 static void cancelled_after_the_client_closed(void **state)
 {
     (void)state;
+    need_cancellation_to_win();
     for (int kind = 0; kind < PULL_KINDS; kind++) {
         push_session *s = session("s");
         push_client *c = client(s, "c", 1);
@@ -440,7 +451,21 @@ static void a_cancelled_wait_leaves_the_poller_whole(void **state)
         assert_next(c, 0, "x");
         assert_empty(c);
     }
-    /* Woken for an event, or by a wake, and cancelled before it ran: another wait has it. */
+    push_poller_free(p);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
+/* Woken for an event, or by a wake, and cancelled before it ran: another wait has it. */
+static void cancelled_when_an_event_was_there(void **state)
+{
+    (void)state;
+    need_cancellation_to_win();
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 1);
+    push_poller *p = push_poller_new();
+    assert_int_equal(push_poller_add(p, c, NULL), 0);
+    push_event event;
     for (int how = 0; how < 4; how++) {
         struct call *wait = begin_wait(p, -1);
         assert_asleep(wait);
@@ -808,6 +833,7 @@ static const struct CMUnitTest tests[] = {
     TEST(cancelled_when_it_was_delivered),
     TEST(cancelled_after_delete_and_takeover),
     TEST(a_cancelled_wait_leaves_the_poller_whole),
+    TEST(cancelled_when_an_event_was_there),
     TEST(only_waiting_is_a_cancellation_point),
     TEST(cancellation_that_is_off_stays_off),
     TEST(pulls_cancelled_at_any_moment),

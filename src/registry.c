@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "mailbox.h"
+#include "stripes.h"
 
 enum { SHARD_BITS = 8, SHARDS = 1 << SHARD_BITS };
 
@@ -34,7 +35,7 @@ static void after_fork_parent(void)
 }
 
 /* The parent's other threads may have been at work on a session: nothing of it is touched. The locks of the shards
- * are made anew with the registry. */
+ * and the stripes are made anew with the registry. */
 static void after_fork_child(void)
 {
     for (size_t i = 0; i < SHARDS; i++) {
@@ -55,6 +56,8 @@ static int init_locked(void)
         handles_fork = true;
     }
     int rc = push__id_secret_init();
+    if (rc == 0)
+        rc = push__stripes_init();
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < SHARDS; i++) {
@@ -62,6 +65,7 @@ static int init_locked(void)
         if (rc < 0) {
             while (i-- > 0)
                 push__lock_destroy(&shards[i].lock);
+            push__stripes_destroy();
             return rc;
         }
     }

@@ -4,61 +4,42 @@
 
 #include "alloc.h"
 #include "mailbox.h"
+#include "stripes.h"
 
 /* ---- Looking up ---- */
 
-/* Look-ups that may find the clients lock taken before they get locks of their own: a kilobyte, for a session. */
+/* Look-ups that may find the clients lock taken before they take stripes instead. */
 #ifndef PUSH_CONTENDED_MAX
 #define PUSH_CONTENDED_MAX 32
 #endif
 
-static struct stripes *lookups_of(push_session *s)
-{
-    return atomic_load_explicit(&s->lookups, memory_order_acquire);
-}
-
-/* No lock is held. Without memory, all stays as it is. */
-static void make_lookups(push_session *s)
-{
-    struct stripes *fresh = push__stripes_new(RANK_LOOKUP);
-    atomic_store_explicit(&s->contended, 0, memory_order_relaxed);
-    lock_acquire(&s->clients_lock);
-    if (fresh && !lookups_of(s)) {
-        atomic_store_explicit(&s->lookups, fresh, memory_order_release);
-        fresh = NULL;
-    }
-    lock_release(&s->clients_lock);
-    push__stripes_free(fresh);
-}
-
 /* Returns the lock under which the map can be looked at until it is let go. */
 static struct lock *begin_lookup(push_session *s, uint64_t hash)
 {
-    struct stripes *lookups = lookups_of(s);
-    if (!lookups) {
-        if (lock_try(&s->clients_lock))
-            return &s->clients_lock;
-        if (atomic_fetch_add_explicit(&s->contended, 1, memory_order_relaxed) >= PUSH_CONTENDED_MAX) {
-            make_lookups(s);
-            lookups = lookups_of(s);
-        }
+    struct lock *lock = &s->clients_lock;
+    if (session_has(s, SESSION_STRIPED)) {
+        lock = push__stripe_of(s->key.hash, hash);
+        lock_acquire(lock);
+    } else if (!lock_try(lock)) {
+        bool too_often = atomic_fetch_add_explicit(&s->contended, 1, memory_order_relaxed) >= PUSH_CONTENDED_MAX;
+        lock_acquire(lock);
+        if (too_often)
+            session_set(s, SESSION_STRIPED);
     }
-    struct lock *lock = lookups ? push__stripe_of(lookups, hash) : &s->clients_lock;
-    lock_acquire(lock);
     return lock;
 }
 
 void push__roster_lock(push_session *s)
 {
     lock_acquire(&s->clients_lock);
-    if (lookups_of(s))
-        push__stripes_acquire_all(lookups_of(s));
+    if (session_has(s, SESSION_STRIPED))
+        push__stripes_acquire_all(s->key.hash);
 }
 
 void push__roster_unlock(push_session *s)
 {
-    if (lookups_of(s))
-        push__stripes_release_all(lookups_of(s));
+    if (session_has(s, SESSION_STRIPED))
+        push__stripes_release_all(s->key.hash);
     lock_release(&s->clients_lock);
 }
 

@@ -21,7 +21,6 @@ push_session *push__session_create(push_id id, uint64_t hash, int *rc)
         goto fail_clients_lock;
     atomic_init(&s->flags, 0);
     atomic_init(&s->patience, PATIENCE_MAX);
-    atomic_init(&s->lookups, NULL);
     atomic_init(&s->contended, 0);
     atomic_init(&s->refs, 1);
     key_init(&s->key, id, hash);
@@ -38,7 +37,6 @@ void push__session_unref(push_session *s)
 {
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
-    push__stripes_free(atomic_load_explicit(&s->lookups, memory_order_acquire));
     push__lock_destroy(&s->clients_lock);
     push__lock_destroy(&s->push_lock);
     push__free(s);

@@ -13,24 +13,22 @@
 
 #include "id.h"
 #include "map.h"
-#include "stripes.h"
 #include "sync.h"
 
 enum {
-    SESSION_CLOSED = 1, /* deleted: set under the clients lock, never cleared */
-    SESSION_NAMED = 2,  /* push_session_new has named it: set under the registry's shard lock, never cleared */
-    SESSION_PUSHED = 8, /* it may have a snapshot: set under the clients lock, never cleared */
-    SESSION_STALE = 4   /* the snapshot is not the map any more: set and cleared under the clients lock */
+    SESSION_CLOSED = 1,   /* deleted: set under the clients lock, never cleared */
+    SESSION_NAMED = 2,    /* push_session_new has named it: set under the registry's shard lock, never cleared */
+    SESSION_PUSHED = 8,   /* it may have a snapshot: set under the clients lock, never cleared */
+    SESSION_STRIPED = 16, /* look-ups take a stripe: set under the clients lock, never cleared */
+    SESSION_STALE = 4     /* the snapshot is not the map any more: set and cleared under the clients lock */
 };
 
 struct push_session {
-    struct lock push_lock;    /* [p] one fan-out at a time */
-    struct lock clients_lock; /* [c] */
-    struct map clients;       /* [c] struct push_client by key; a reference each. To change it takes the look-ups'
-                                 locks, too, where there are some: push__roster_lock */
-    _Atomic(struct stripes *) lookups; /* a the look-ups' locks, once look-ups had met often; set under [c], with
-                                          release, and never cleared */
-    struct snapshot *snapshot;         /* [p] the clients as an array, for pushes; NULL: none yet */
+    struct lock push_lock;     /* [p] one fan-out at a time */
+    struct lock clients_lock;  /* [c] */
+    struct map clients;        /* [c] struct push_client by key; a reference each. To change it takes the stripes of
+                                  look-ups, too, where SESSION_STRIPED: push__roster_lock */
+    struct snapshot *snapshot; /* [p] the clients as an array, for pushes; NULL: none yet */
     _Atomic uint16_t flags;    /* a each set as said above, so that a look without the lock is a hint, or enough */
     _Atomic patience patience; /* a of pushes that wait: a hint, relaxed */
     _Atomic uint8_t contended; /* a look-ups that found [c] taken: a hint, relaxed */

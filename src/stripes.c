@@ -1,70 +1,52 @@
 #include "stripes.h"
 
-#include "alloc.h"
-
 #ifndef PUSH_STRIPES
 #define PUSH_STRIPES 16
 #endif
-enum { STRIPES = PUSH_STRIPES, LINE = 64 };
+enum { GROUPS = 16, STRIPES = PUSH_STRIPES, LINE = 64 };
 
-struct stripe {
-    struct lock lock;
-    char padding[LINE - sizeof(struct lock) % LINE];
-};
+static struct stripe {
+    _Alignas(LINE) struct lock lock;
+} stripes[GROUPS][STRIPES];
 
-struct stripes {
-    struct stripe *stripe; /* the first boundary of a cache line behind this */
-};
-
-static struct stripe *first_stripe(struct stripes *stripes)
-{
-    char *end = (char *)(stripes + 1);
-    return (struct stripe *)(void *)(end + (LINE - (uintptr_t)end % LINE) % LINE);
-}
-
-static void destroy(struct stripes *stripes, int made)
+static void destroy(int made)
 {
     while (made-- > 0)
-        push__lock_destroy(&stripes->stripe[made].lock);
-    push__free(stripes);
+        push__lock_destroy(&stripes[made / STRIPES][made % STRIPES].lock);
 }
 
-struct stripes *push__stripes_new(enum lock_rank rank)
+int push__stripes_init(void)
 {
-    struct stripes *stripes = push__malloc(sizeof(*stripes) + LINE + STRIPES * sizeof(struct stripe));
-    if (!stripes)
-        return NULL;
-    stripes->stripe = first_stripe(stripes);
-    for (int i = 0; i < STRIPES; i++) {
-        if (push__lock_init(&stripes->stripe[i].lock, rank) < 0) {
-            destroy(stripes, i);
-            return NULL;
+    for (int i = 0; i < GROUPS * STRIPES; i++) {
+        int rc = push__lock_init(&stripes[i / STRIPES][i % STRIPES].lock, RANK_LOOKUP);
+        if (rc < 0) {
+            destroy(i);
+            return rc;
         }
     }
-    return stripes;
+    return 0;
 }
 
-void push__stripes_free(struct stripes *stripes)
+void push__stripes_destroy(void)
 {
-    if (stripes)
-        destroy(stripes, STRIPES);
+    destroy(GROUPS * STRIPES);
 }
 
-struct lock *push__stripe_of(struct stripes *stripes, uint64_t hash)
+struct lock *push__stripe_of(uint32_t group, uint64_t hash)
 {
-    return &stripes->stripe[hash % STRIPES].lock;
+    return &stripes[group % GROUPS][hash % STRIPES].lock;
 }
 
-void push__stripes_acquire_all(struct stripes *stripes)
+void push__stripes_acquire_all(uint32_t group)
 {
-    lock_acquire(&stripes->stripe[0].lock);
-    for (int i = 1; i < STRIPES; i++)
-        lock_acquire_more(&stripes->stripe[i].lock);
+    lock_acquire(push__stripe_of(group, 0));
+    for (uint64_t i = 1; i < STRIPES; i++)
+        lock_acquire_more(push__stripe_of(group, i));
 }
 
-void push__stripes_release_all(struct stripes *stripes)
+void push__stripes_release_all(uint32_t group)
 {
-    for (int i = STRIPES - 1; i > 0; i--)
-        lock_release_more(&stripes->stripe[i].lock);
-    lock_release(&stripes->stripe[0].lock);
+    for (uint64_t i = STRIPES - 1; i > 0; i--)
+        lock_release_more(push__stripe_of(group, i));
+    lock_release(push__stripe_of(group, 0));
 }

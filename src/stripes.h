@@ -1,7 +1,7 @@
 /*
- * A lock in stripes, for what many threads look at all the time and somebody changes seldom: who looks takes the
- * one stripe that his hash names, who changes takes them all. So threads that look for different things do not pass
- * one cache line around. L0.
+ * Locks for what many threads look at all the time and somebody changes seldom: who looks takes the one stripe that
+ * his hash names, who changes takes all of the group. So threads that look for different things do not pass one
+ * cache line around. The locks are the process's; sessions share groups by chance. L0.
  */
 #ifndef PUSH_SRC_STRIPES_H
 #define PUSH_SRC_STRIPES_H
@@ -10,15 +10,14 @@
 
 #include "sync.h"
 
-struct stripes;
+/* Makes the locks. Returns 0 or a negative errno value. */
+int push__stripes_init(void);
+void push__stripes_destroy(void);
 
-/* NULL: out of memory, or what making the locks said. */
-struct stripes *push__stripes_new(enum lock_rank rank);
-void push__stripes_free(struct stripes *stripes);
+/* The group is named by any number. */
+struct lock *push__stripe_of(uint32_t group, uint64_t hash);
 
-struct lock *push__stripe_of(struct stripes *stripes, uint64_t hash);
-
-void push__stripes_acquire_all(struct stripes *stripes);
-void push__stripes_release_all(struct stripes *stripes);
+void push__stripes_acquire_all(uint32_t group);
+void push__stripes_release_all(uint32_t group);
 
 #endif

@@ -48,7 +48,7 @@ struct model {
     struct model_push *waiting[MODEL_WAITING];
     size_t waiting_len;
     size_t waiting_pulls; /* at a rendezvous, each is room for one message, which then counts as pulled */
-    size_t pending_gap; /* before the next message that is put */
+    size_t pending_gap;   /* before the next message that is put */
     size_t high_water;
     uint64_t pushed, pulled, dropped;
 };

@@ -202,6 +202,33 @@ static void cancelled_when_a_message_was_there(void **state)
     }
 }
 
+/* Woken for a message that another took, and cancelled before it ran: nothing is left to hand on. */
+static void cancelled_when_the_message_had_gone(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < PULL_KINDS; kind++) {
+        push_session *s = session("s");
+        push_client *c = client(s, "c", 1);
+        struct call *pull = begin_some_pull(kind, s, c);
+        assert_asleep(pull);
+        struct call *other = begin_pull(c, -1);
+        assert_asleep(other);
+        freeze(pull);
+        assert_int_equal(send_text(c, "1", NULL), 1);
+        assert_next(c, 0, "1");
+        cancel(pull);
+        thaw_all();
+        assert_true(finish_cancelled(pull));
+        assert_asleep(other);
+        assert_int_equal(send_text(c, "2", NULL), 1);
+        assert_text(finish(other).msg, "2");
+        assert_empty(c);
+        push_client_unref(c);
+        assert_true(push_session_delete(PUSH_ID("s")));
+        push_session_unref(s);
+    }
+}
+
 static void cancelled_after_the_client_closed(void **state)
 {
     (void)state;
@@ -825,6 +852,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_cancelled_pull_by_id_lets_the_client_go),
     TEST(the_other_pulls_get_the_messages),
     TEST(cancelled_when_a_message_was_there),
+    TEST(cancelled_when_the_message_had_gone),
     TEST(cancelled_after_the_client_closed),
     TEST(a_cancelled_push_leaves_no_node),
     TEST(a_cancelled_push_stays_where_it_was_taken),

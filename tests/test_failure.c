@@ -1398,12 +1398,12 @@ static int first_use(bool open)
 }
 
 /* The registry's locks are all there, or none is. */
-enum { SHARDS = 256 };
+enum { SHARDS = 256, STRIPES = 256 };
 
 static bool nothing_is_left(struct inventory before)
 {
     struct inventory after = take_inventory();
-    if (after.mutexes == before.mutexes + SHARDS)
+    if (after.mutexes == before.mutexes + SHARDS + STRIPES)
         after.mutexes = before.mutexes;
     return same_inventory(before, after);
 }

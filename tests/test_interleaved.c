@@ -846,6 +846,55 @@ static void pulls_that_come_meanwhile(void **state)
     interleave_all(begin_rendezvous, pull_shortly, pull_by_four, end_rendezvous);
 }
 
+/* ---- A descriptor, and a pull that times out ------------------------------------------------------------- */
+
+static struct call *sleeper;
+static int fd;
+static bool taken;
+
+static void begin_timed_pull(void)
+{
+    begin_client();
+    fd = push_client_fd(c);
+    assert_true(fd >= 0);
+    sleeper = begin_pull(c, 200);
+    assert_asleep(sleeper);
+    taken = false;
+}
+
+static void push_past_it(void)
+{
+    assert_int_equal(send_text(c, "1", NULL), 1);
+}
+
+/* Takes the message that the pull that sleeps has not been woken for yet, and sees that one to its end. */
+static void take_it_away(void)
+{
+    push_msg *got;
+    taken = push_client_pull(c, &got, 0) == 0;
+    push_msg_unref(got);
+    while (taken && !call_done(sleeper))
+        sched_yield();
+}
+
+/* It found nothing after the last message was taken, and so the descriptor is not readable any more. */
+static void end_timed_pull(bool both)
+{
+    struct result result = finish(sleeper);
+    assert_true(both || !taken);
+    assert_int_equal(result.rc, taken ? -ETIMEDOUT : 0);
+    push_msg_unref(result.msg);
+    if (taken)
+        assert_false(readable(fd));
+    end_client();
+}
+
+static void a_timed_out_pull_clears_the_descriptor(void **state)
+{
+    (void)state;
+    interleave_all(begin_timed_pull, push_past_it, take_it_away, end_timed_pull);
+}
+
 static const struct CMUnitTest tests[] = {TEST(first_uses),
                                           TEST(naming_against_the_last_client),
                                           TEST(naming_against_a_delete),
@@ -866,6 +915,7 @@ static const struct CMUnitTest tests[] = {TEST(first_uses),
                                           TEST(waiting_pull_against_push),
                                           TEST(pull_against_push_while_others_wait),
                                           TEST(wait_against_push),
-                                          TEST(pulls_that_come_meanwhile)};
+                                          TEST(pulls_that_come_meanwhile),
+                                          TEST(a_timed_out_pull_clears_the_descriptor)};
 
 TEST_MAIN(tests)

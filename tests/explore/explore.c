@@ -72,6 +72,7 @@ static void keep_end(void)
 /* From nothing to nothing. */
 static void execute(const struct scenario *scenario)
 {
+    int live_objects = explore_live_objects();
     x = (struct fixture){0};
     current = scenario;
     trace_clear();
@@ -88,6 +89,8 @@ static void execute(const struct scenario *scenario)
         schedule_fail("%zu blocks of memory are left", heap_blocks());
     if (explore_open_descriptors() > 0)
         schedule_fail("%d descriptors are left", explore_open_descriptors());
+    if (explore_live_objects() > live_objects)
+        schedule_fail("%d mutexes or condition variables are left", explore_live_objects() - live_objects);
     const char *fault = heap_check();
     if (fault)
         schedule_fail("%s", fault);

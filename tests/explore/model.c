@@ -9,6 +9,13 @@
 
 #define HERE __builtin_return_address(0)
 
+static int live_objects;
+
+int explore_live_objects(void)
+{
+    return live_objects;
+}
+
 /* ---- Mutexes ---- */
 
 static void must_live(unsigned life, const char *what, const void *object)
@@ -46,6 +53,7 @@ int explore_mutex_init(struct explore_mutex *mutex, const pthread_mutexattr_t *a
     if (is_static(mutex))
         know_static(mutex);
     *mutex = (struct explore_mutex){EXPLORE_LIVE, NULL};
+    live_objects++;
     return 0;
 }
 
@@ -59,6 +67,7 @@ int explore_mutex_destroy(struct explore_mutex *mutex)
             schedule_fail("a mutex is destroyed while thread %d wants it", i);
     }
     mutex->life = 0;
+    live_objects--;
     return 0;
 }
 
@@ -120,6 +129,7 @@ int explore_cond_init(struct explore_cond *cond, const pthread_condattr_t *attr)
     if (!attr || pthread_condattr_getclock(attr, &clock) != 0 || clock != CLOCK_MONOTONIC)
         schedule_fail("a condition variable on another clock than the monotonic one");
     cond->life = EXPLORE_LIVE;
+    live_objects++;
     return 0;
 }
 
@@ -131,6 +141,7 @@ int explore_cond_destroy(struct explore_cond *cond)
             schedule_fail("a condition variable is destroyed while thread %d sleeps on it", i);
     }
     cond->life = 0;
+    live_objects--;
     return 0;
 }
 

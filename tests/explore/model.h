@@ -78,6 +78,9 @@ bool explore_cancelled(int number);
 bool explore_readable(int fd);
 int explore_open_descriptors(void);
 
+/* Mutexes and condition variables that were made, and not destroyed. */
+int explore_live_objects(void);
+
 /* Adds the clock, the descriptors, and what static mutexes guard. */
 void explore_digest(struct digest *digest);
 

@@ -367,15 +367,32 @@ static void deleted_once(void)
     outcome(deletes);
 }
 
+static bool is_closed(push_client *c)
+{
+    push_client_stats stats;
+    CHECK(push_client_stat(c, &stats) == 0);
+    return stats.closed;
+}
+
 static void join_a_again(void)
 {
+    bool closed = is_closed(x.a);
     push_client *c = join("a", &(push_client_options){.max_buffer = 4, .duplicate = PUSH_REFUSE});
-    CHECK(c || errno == EEXIST);
+    CHECK(c || (errno == EEXIST && !closed));
     x.done[self->number] = c != NULL;
     if (c) {
         CHECK(c != x.a);
         pull_number(c, 0);
     }
+    push_client_unref(c);
+}
+
+static void share_a(void)
+{
+    bool closed = is_closed(x.a);
+    push_client *c = join("a", NULL);
+    CHECK(c && (c != x.a || !closed));
+    x.done[self->number] = c != x.a;
     push_client_unref(c);
 }
 
@@ -386,6 +403,30 @@ static void joined_once_disconnected(void)
     outcome(x.done[3]);
     if (x.report[1].disconnected == 0)
         outcome(2);
+}
+
+static void shared_until_disconnected(void)
+{
+    CHECK(x.rc[1] == 1 && x.report[1].disconnected == 1);
+    CHECK(push_session_len(x.session) == 1 + (size_t)x.done[2]);
+    outcome(x.done[2]);
+}
+
+/* ---- Nobody holds the client that a push waits at, and gives up ---- */
+
+static void full_and_unheld(void)
+{
+    open_session();
+    push_client *a = join("a", &(push_client_options){.max_buffer = 1});
+    CHECK(push_number(1, 0) == 1);
+    push_client_unref(a);
+}
+
+static void gave_up_or_closed(void)
+{
+    CHECK(x.rc[1] == 0 && x.done[2]);
+    CHECK(push_session_len(x.session) == 0);
+    outcome(x.report[1].timed_out);
 }
 
 /* ---- Growing ---- */
@@ -572,11 +613,23 @@ const struct scenario push_scenarios[] = {
      .finish = deleted_once,
      .outcomes = {"the push deletes it", "a delete does"}},
     {.name = "disconnect-join",
-     .least = 2600,
+     .least = 5000,
      .set_up = disconnecting_a,
      .threads = {push_2, pull_a, join_a_again},
      .finish = joined_once_disconnected,
      .outcomes = {"it joins too early", "it joins", "a is not disconnected"}},
+    {.name = "disconnect-share",
+     .least = 420,
+     .set_up = disconnecting_a,
+     .threads = {push_2, share_a},
+     .finish = shared_until_disconnected,
+     .outcomes = {"it is shared, and then disconnected", "it is disconnected, and made anew"}},
+    {.name = "blocked-push-timeout-delete-unheld",
+     .least = 1100,
+     .set_up = full_and_unheld,
+     .threads = {push_2_timed, delete_a_by_id},
+     .finish = gave_up_or_closed,
+     .outcomes = {"the client was deleted first", "the push gave up first"}},
     {.name = "grow-pull",
      .least = 190,
      .set_up = four_of_eight,

@@ -144,15 +144,6 @@ static void the_other_pulls_get_the_messages(void **state)
     }
 }
 
-/* Of a thread that was woken, and cancelled before it ran, glibc's wait is cancelled. Other systems let it return,
- * with the cancellation to come: there is nothing to see there then. */
-static void need_cancellation_to_win(void)
-{
-#ifndef __GLIBC__
-    skip();
-#endif
-}
-
 /* Woken for a message, and cancelled before it ran: the message is for the next, who may be asleep already. */
 static void cancelled_when_a_message_was_there(void **state)
 {

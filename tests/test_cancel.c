@@ -174,6 +174,7 @@ static void cancelled_when_a_message_was_there(void **state)
                 } else {
                     push_event event;
                     assert_int_equal(stats_of(c).queued, 1);
+                    assert_int_equal(stats_of(c).high_water, 1);
                     assert_true(readable(fd));
                     assert_int_equal(push_poller_wait(p, &event, 1, 0), 1);
                     check_everything_works(s, c);

@@ -89,6 +89,30 @@ static void max_bytes_of_size_max(void **state)
     push_session_unref(s);
 }
 
+#if SIZE_MAX < UINT64_MAX
+/* One block, however large, can be in a mailbox many times. */
+static void more_bytes_than_can_be_said(void **state)
+{
+    (void)state;
+    char byte = 'x';
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 5);
+    push_msg *msg = push_msg_wrap(&byte, SIZE_MAX / 3 * 2, NULL, NULL);
+    push_msg *got;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(push_client_send(c, msg, 0, NULL), 1);
+    assert_true(stats_of(c).queued_bytes == SIZE_MAX);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(push_client_pull(c, &got, 0), 0);
+        push_msg_unref(got);
+    }
+    assert_true(stats_of(c).queued_bytes == SIZE_MAX / 3 * 2);
+    push_msg_unref(msg);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+#endif
+
 /* A mailbox without a bound that counts grows until there is no memory: then it says so, and holds what it held. */
 static void grown_until_there_is_no_memory(void **state)
 {
@@ -169,6 +193,9 @@ int main(void)
         TEST(ids_that_differ_in_one_bit),
         TEST(messages_as_large_as_the_address_space),
         TEST(max_bytes_of_size_max),
+#if SIZE_MAX < UINT64_MAX
+        TEST(more_bytes_than_can_be_said),
+#endif
         TEST(grown_until_there_is_no_memory),
         TEST(the_largest_arguments),
     };

@@ -225,6 +225,8 @@ void push__mailbox_move(push_client *from, push_client *to)
     atomic_store_explicit(&to->word, word_of(from) & ~(uint64_t)WORD_ALERT, memory_order_relaxed);
     atomic_store_explicit(&from->word, WORD_CLOSED, memory_order_release);
     move_waiting_locked(from, to);
+    if (is_rendezvous(to) && to->pull_ring)
+        mark_most_locked(to); /* nobody waits here yet for what was handed to those who wait there */
     lock_release_as(&to->lock, RANK_HEIR);
     from->taken_over = true;
     push__waitq_wake_all(&from->sleepers);

@@ -225,6 +225,8 @@ void push__mailbox_move(push_client *from, push_client *to)
     atomic_store_explicit(&to->word, word_of(from) & ~(uint64_t)WORD_ALERT, memory_order_relaxed);
     atomic_store_explicit(&from->word, WORD_CLOSED, memory_order_release);
     move_waiting_locked(from, to);
+    if (is_rendezvous(to) && to->pull_ring)
+        mark_most_locked(to); /* nobody waits here yet for what was handed to those who wait there */
     lock_release_as(&to->lock, RANK_HEIR);
     from->taken_over = true;
     push__waitq_wake_all(&from->sleepers);
@@ -234,9 +236,9 @@ void push__mailbox_move(push_client *from, push_client *to)
 }
 
 /* Payload of the first n messages, in the order they would be pulled. */
-static size_t bytes_of_first_locked(const push_client *c, size_t n)
+static uint64_t bytes_of_first_locked(const push_client *c, size_t n)
 {
-    size_t bytes = 0;
+    uint64_t bytes = 0;
     for (const struct returned *node = c->extra ? c->extra->returned : NULL; node && n > 0; node = node->next, n--)
         bytes += node->msg->u.size;
     const struct ring *ring = c->pull_ring;
@@ -257,7 +259,9 @@ void push__mailbox_stat(push_client *c, push_client_stats *out)
     if (ring) {
         size_t handed = handed_locked(c);
         out->queued = queued_locked(c) - handed;
-        out->queued_bytes = (size_t)ring_bytes(ring) - bytes_of_first_locked(c, handed);
+        /* Of one large message there can be many references: more than a size_t of 32 bits can say. */
+        uint64_t bytes = ring_bytes(ring) - bytes_of_first_locked(c, handed);
+        out->queued_bytes = bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
         out->high_water = (size_t)ring->most;
         out->pushed = tail_of(c);
         out->pulled = ring->pulled + handed;

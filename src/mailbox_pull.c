@@ -85,6 +85,8 @@ static void pull_cancelled(void *arg, bool woken)
 {
     push_client *c = arg;
     count_waiting_locked(c, false);
+    if (is_rendezvous(c) && c->pull_ring)
+        mark_most_locked(c); /* what it was handed may be queued from now on */
     if (woken && has_message_locked(c))
         push__waitq_wake(&c->sleepers);
 }

@@ -170,14 +170,16 @@ void push__watch_end_rest(struct watch *watch)
     lock_release(&set->lock);
 }
 
-/* An idle watch is told of the next put, and leaves the list; or there is something new. */
+/* An idle watch is told of the next put, and leaves the list; or there is something new. A pull that is about to
+ * wait may have armed it already: that is nothing new. */
 static void arm_locked(struct watch *watch)
 {
     uint64_t expected = watch->idle_word;
     watch->idle = false;
     atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
     if (atomic_compare_exchange_strong_explicit(watch->word, &expected, watch->armed_word, memory_order_acq_rel,
-                                                memory_order_acquire))
+                                                memory_order_acquire) ||
+        expected == watch->armed_word)
         list_remove(&watch->ready);
     else
         atomic_store_explicit(&watch->signalled, true, memory_order_relaxed);
@@ -195,7 +197,8 @@ static void arm_all_locked(struct readyset *set)
 
 static bool has_changed(const struct watch *watch)
 {
-    return atomic_load_explicit(watch->word, memory_order_acquire) != watch->idle_word;
+    uint64_t word = atomic_load_explicit(watch->word, memory_order_acquire);
+    return word != watch->idle_word && word != watch->armed_word;
 }
 
 /* Whether this listed watch is to be reported. One that was looked at in vain too often may leave the list. */

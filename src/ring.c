@@ -11,14 +11,14 @@ static size_t slot_size(bool record_gaps)
 
 struct ring *push__ring_new(size_t cap, bool record_gaps)
 {
-    size_t fixed = sizeof(struct ring) + CACHE_LINE;
+    size_t fixed = offsetof(struct ring, slots) + CACHE_LINE;
     if (cap > (SIZE_MAX / 2 - fixed) / slot_size(record_gaps))
         return NULL;
     void *block = push__malloc(fixed + cap * slot_size(record_gaps));
     if (!block)
         return NULL;
     struct ring *ring = (struct ring *)(((uintptr_t)block + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
-    memset(ring, 0, sizeof(*ring));
+    memset(ring, 0, offsetof(struct ring, slots));
     atomic_init(&ring->head, 0);
     ring->block = block;
     ring->cap = ring->take_cap = cap;

@@ -34,16 +34,17 @@ struct ring {
     size_t *gaps;       /* [P] gaps[slot]: messages lost just before that one; NULL: not recorded. I for [C] */
     void *block;        /* I the allocation that this lies in */
 
-    /* The consumer's cache line. */
-    _Atomic uint64_t head; /* [C] messages ever taken; its release pairs with the acquire in ring_has_room: the slot
-                              was read before the producer writes it anew */
-    size_t take_at;        /* [C] slot of the next message */
-    size_t take_cap;       /* [C] cap once more, so that the producer's line is left alone */
-    uint64_t tail_seen;    /* [C] a tail that was: what lies below it can be taken */
-    uint64_t bytes_out;    /* [C] payload of all messages that left */
-    uint64_t pulled;       /* [C] messages that a pull took, less those put back */
-    size_t front_gap;      /* [C] messages evicted since the last one that was taken */
-    bool slow;             /* [C] the owner's: there is more to a take than the ring */
+    /* The consumer's cache line: aligned, because with pointers of 32 bits the producer does not fill his. */
+    /* [C] messages ever taken; its release pairs with the acquire in ring_has_room: the slot was read before the
+     * producer writes it anew */
+    _Alignas(CACHE_LINE) _Atomic uint64_t head;
+    size_t take_at;     /* [C] slot of the next message */
+    size_t take_cap;    /* [C] cap once more, so that the producer's line is left alone */
+    uint64_t tail_seen; /* [C] a tail that was: what lies below it can be taken */
+    uint64_t bytes_out; /* [C] payload of all messages that left */
+    uint64_t pulled;    /* [C] messages that a pull took, less those put back */
+    size_t front_gap;   /* [C] messages evicted since the last one that was taken */
+    bool slow;          /* [C] the owner's: there is more to a take than the ring */
 
     /* Seldom used. */
     uint64_t dropped;  /* [P] lost by the overflow policy */

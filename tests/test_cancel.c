@@ -148,6 +148,7 @@ static void the_other_pulls_get_the_messages(void **state)
 static void cancelled_when_a_message_was_there(void **state)
 {
     (void)state;
+    need_cancellation_to_win();
     for (size_t capacity = 0; capacity <= 1; capacity++) {
         for (int kind = 0; kind < PULL_KINDS; kind++) {
             for (int others = 0; others < 2; others++) {
@@ -173,6 +174,7 @@ static void cancelled_when_a_message_was_there(void **state)
                 } else {
                     push_event event;
                     assert_int_equal(stats_of(c).queued, 1);
+                    assert_int_equal(stats_of(c).high_water, 1);
                     assert_true(readable(fd));
                     assert_int_equal(push_poller_wait(p, &event, 1, 0), 1);
                     check_everything_works(s, c);
@@ -222,6 +224,7 @@ static void cancelled_when_the_message_had_gone(void **state)
 static void cancelled_after_the_client_closed(void **state)
 {
     (void)state;
+    need_cancellation_to_win();
     for (int kind = 0; kind < PULL_KINDS; kind++) {
         push_session *s = session("s");
         push_client *c = client(s, "c", 1);
@@ -467,7 +470,21 @@ static void a_cancelled_wait_leaves_the_poller_whole(void **state)
         assert_next(c, 0, "x");
         assert_empty(c);
     }
-    /* Woken for an event, or by a wake, and cancelled before it ran: another wait has it. */
+    push_poller_free(p);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
+/* Woken for an event, or by a wake, and cancelled before it ran: another wait has it. */
+static void cancelled_when_an_event_was_there(void **state)
+{
+    (void)state;
+    need_cancellation_to_win();
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 1);
+    push_poller *p = push_poller_new();
+    assert_int_equal(push_poller_add(p, c, NULL), 0);
+    push_event event;
     for (int how = 0; how < 4; how++) {
         struct call *wait = begin_wait(p, -1);
         assert_asleep(wait);
@@ -823,14 +840,24 @@ static void poller_waits_cancelled_at_any_moment(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    TEST(a_cancelled_pull_leaves_nothing_behind),   TEST(a_cancelled_pull_by_id_lets_the_client_go),
-    TEST(the_other_pulls_get_the_messages),         TEST(cancelled_when_a_message_was_there),
-    TEST(cancelled_when_the_message_had_gone),      TEST(cancelled_after_the_client_closed),
-    TEST(a_cancelled_push_leaves_no_node),          TEST(a_cancelled_push_stays_where_it_was_taken),
-    TEST(those_behind_a_cancelled_push_move_up),    TEST(one_in_the_middle_is_cancelled),
-    TEST(cancelled_when_it_was_delivered),          TEST(cancelled_after_delete_and_takeover),
-    TEST(a_cancelled_wait_leaves_the_poller_whole), TEST(only_waiting_is_a_cancellation_point),
-    TEST(cancellation_that_is_off_stays_off),       TEST(pulls_cancelled_at_any_moment),
-    TEST(pushes_cancelled_at_any_moment),           TEST(poller_waits_cancelled_at_any_moment),
+    TEST(a_cancelled_pull_leaves_nothing_behind),
+    TEST(a_cancelled_pull_by_id_lets_the_client_go),
+    TEST(the_other_pulls_get_the_messages),
+    TEST(cancelled_when_a_message_was_there),
+    TEST(cancelled_when_the_message_had_gone),
+    TEST(cancelled_after_the_client_closed),
+    TEST(a_cancelled_push_leaves_no_node),
+    TEST(a_cancelled_push_stays_where_it_was_taken),
+    TEST(those_behind_a_cancelled_push_move_up),
+    TEST(one_in_the_middle_is_cancelled),
+    TEST(cancelled_when_it_was_delivered),
+    TEST(cancelled_after_delete_and_takeover),
+    TEST(a_cancelled_wait_leaves_the_poller_whole),
+    TEST(cancelled_when_an_event_was_there),
+    TEST(only_waiting_is_a_cancellation_point),
+    TEST(cancellation_that_is_off_stays_off),
+    TEST(pulls_cancelled_at_any_moment),
+    TEST(pushes_cancelled_at_any_moment),
+    TEST(poller_waits_cancelled_at_any_moment),
 };
 TEST_MAIN(tests)

@@ -671,7 +671,7 @@ static int call_clients(void)
 
 static void before_many_sessions(void)
 {
-    for (uint64_t i = 0; i < 30; i++) {
+    for (size_t i = 0; i < 30; i++) {
         push_session_unref(push_session_new(push_id_int(i), PUSH_ID_NONE, 0));
         push_session_unref(push_session_new(push_id_bytes(long_name, i), PUSH_ID_NONE, 0));
     }

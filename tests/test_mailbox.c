@@ -936,6 +936,7 @@ static void test_a_cancelled_pull_puts_back(void **state)
 static void test_a_cancelled_pull_hands_on(void **state)
 {
     (void)state;
+    need_cancellation_to_win();
     push_session *s = session("s");
     push_client *c = client(s, "c", 0);
     int handed_on = 0;

@@ -191,7 +191,8 @@ static void test_every_hole_is_closed(void **state)
 {
     (void)state;
     enum { CAP = 8, N = 5 };
-    struct key *table[CAP + CAP / 2]; /* CAP pointers and, behind them, CAP marks */
+    enum { MARKS = CAP * sizeof(uint32_t) / sizeof(struct key *) };
+    struct key *table[CAP + MARKS]; /* CAP pointers and, behind them, CAP marks */
     struct item items[N];
     for (uint32_t places = 0; places < 1U << 3 * N; places++) {
         for (uint32_t removed = 0; removed < N; removed++) {

@@ -269,7 +269,7 @@ static void test_random_operations(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < SCALED(300); seed++)
-        random_operations(seed, 1 + seed % 7, seed / 7 % 2, 500);
+        random_operations(seed, 1 + (size_t)(seed % 7), seed / 7 % 2, 500);
 }
 
 static void test_check_finds_faults(void **state)

@@ -1461,7 +1461,7 @@ static atomic_bool stop_joining;
 static void join_and_leave(void *arg)
 {
     push_session *s = arg;
-    for (uint64_t i = 0; !atomic_load(&stop_joining); i++) {
+    for (size_t i = 0; !atomic_load(&stop_joining); i++) {
         push_client_options options = {.max_buffer = 1 + i % 3, .overflow = (push_overflow)(1 + i % 3)};
         push_client *c = push_client_new(s, push_id_int(100 + i % 5), &options);
         if (!EXPECT(c != NULL))

@@ -66,7 +66,7 @@ static void *allocate(size_t n, size_t size)
 
 static size_t find_slot(const struct seen *seen, const struct state *state)
 {
-    size_t at = hash_of(state) & (seen->cap - 1);
+    size_t at = (size_t)hash_of(state) & (seen->cap - 1);
     while (seen->used[at] && memcmp(&seen->states[at], state, sizeof(*state)) != 0)
         at = (at + 1) & (seen->cap - 1);
     return at;

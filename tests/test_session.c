@@ -849,6 +849,90 @@ static void several_threads_use_the_registry(void **state)
     assert_int_equal(count, 0);
 }
 
+/* ---- Clients that are not alike -------------------------------------------------------------------------- */
+
+/* One has less room than the others, wherever in the session it is. */
+static void each_client_has_its_own_room(void **state)
+{
+    (void)state;
+    enum { N = 8, BEFORE = 3, PUSHES = 10 };
+    static const char *const texts[PUSHES] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+    for (size_t fuller = 0; fuller < N; fuller++) {
+        push_session *s = session("s");
+        push_client *c[N];
+        for (uint64_t i = 0; i < N; i++)
+            c[i] = push_client_new(s, PUSH_ID(i), &(push_client_options){.max_buffer = 100});
+        for (int i = 0; i < BEFORE; i++)
+            assert_put(c[fuller], "before");
+        for (size_t i = 0; i < PUSHES; i++)
+            assert_int_equal(send_all_text(s, texts[i], NULL), N);
+        for (int i = 0; i < BEFORE; i++)
+            assert_next(c[fuller], 0, "before");
+        for (size_t i = 0; i < N; i++) {
+            for (size_t k = 0; k < PUSHES; k++)
+                assert_next(c[i], 0, texts[k]);
+            assert_empty(c[i]);
+            push_client_unref(c[i]);
+        }
+        push_session_unref(s);
+        push_shutdown();
+    }
+}
+
+/* ---- What one thread writes, and another looks at ----------------------------------------------------------
+ * That the two are in order is for the thread sanitizer to see. */
+
+enum { LOOKS = 2000 };
+
+struct looker {
+    push_session *s;
+    push_client *c;
+    bool writes;
+};
+
+static void join_leave_or_count(void *arg)
+{
+    const struct looker *l = arg;
+    for (int i = 0; i < LOOKS; i++) {
+        if (l->writes) {
+            push_client_unref(push_client_new(l->s, PUSH_ID("guest"), NULL));
+            EXPECT(push_session_delete_client(l->s, PUSH_ID("guest")));
+        } else {
+            EXPECT(push_session_len(l->s) - 1 <= 1);
+        }
+    }
+}
+
+/* The client's data is an int, each time another one, until the last is seen. */
+static void write_or_read_data(void *arg)
+{
+    static int written[LOOKS];
+    const struct looker *l = arg;
+    for (int i = 0; i < LOOKS && l->writes; i++) {
+        written[i] = i;
+        push_client_set_data(l->c, &written[i]);
+    }
+    const int *data = NULL;
+    for (int64_t end = now_ns() + PATIENCE; data != &written[LOOKS - 1] && now_ns() < end;) {
+        data = push_client_data(l->c);
+        EXPECT(!data || *data == data - written);
+    }
+    EXPECT(data == &written[LOOKS - 1]);
+}
+
+static void others_look_on(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 1);
+    struct looker lookers[] = {{s, c, true}, {s, c, false}};
+    crew_run(COUNT(lookers), join_leave_or_count, lookers, sizeof(lookers[0]));
+    crew_run(COUNT(lookers), write_or_read_data, lookers, sizeof(lookers[0]));
+    assert_expectations();
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 static const struct CMUnitTest tests[] = {
     TEST(new_finds_or_creates),
     TEST(without_a_client_id_no_client_is_made),
@@ -881,5 +965,7 @@ static const struct CMUnitTest tests[] = {
     TEST(shutdown_deletes_everything_and_the_library_goes_on),
     TEST(creating_races_with_delete_if_empty),
     TEST(several_threads_use_the_registry),
+    TEST(each_client_has_its_own_room),
+    TEST(others_look_on),
 };
 TEST_MAIN(tests)

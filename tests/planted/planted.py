@@ -16,6 +16,7 @@ import concurrent.futures
 import os
 import queue
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -314,7 +315,7 @@ def gate(arguments, faults):
         else:
             failed += 1
             print(f"FAILED  {fault.name} ({fault.file}): {' '.join(fault.by)}: {said}\n"
-                  f"    again: sh tests/planted/run.sh --only '{fault.name}'", flush=True)
+                  f"    again: sh tests/planted/run.sh --only {shlex.quote(fault.name)}", flush=True)
     passed = sum(caught.values())
     print(f"figure: {len(faults) + len(nameless)} faults planted, {passed} caught, {endless} of them by a program"
           " that did not end")

@@ -265,9 +265,10 @@ static void complete(struct fanout *f)
     if (f->report.disconnected > 0)
         unlink_disconnected(f);
     if (f->nodes_len > 0) {
-        /* The nodes see to their clients themselves: nobody else is kept while the push waits. */
+        /* The nodes see to their clients themselves: nothing else is kept while the push waits. */
         push__snapshot_unref(f->snapshot);
         f->snapshot = NULL;
+        push__garbage_free(&f->garbage);
         wait_for_room(f);
     }
     finish(f);

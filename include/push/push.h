@@ -558,7 +558,7 @@ PUSH_API int push_session_send(push_session *s, push_msg *msg, push_id except, i
 PUSH_API int push_session_pull(push_session *s, push_id client, push_msg **msg, int timeout_ms);
 
 /**
- * The descriptor of a client, by the client's id: see Descriptors.
+ * The descriptor of a client, by the client's id: see @ref push_descriptors.
  *
  * @param s       the session
  * @param client  the client's id
@@ -698,7 +698,7 @@ typedef enum push_duplicate {
     PUSH_TAKEOVER, /**< a device that reconnects: the new client gets the mailbox as it stands (messages, gaps,
                         limits, waiting pushes, statistics, data pointer); older handles are closed and empty */
     PUSH_REPLACE,  /**< the old client is deleted (its handles may drain it), the new one starts empty */
-    PUSH_REFUSE    /**< EEXIST */
+    PUSH_REFUSE    /**< no client: the call fails with EEXIST */
 } push_duplicate;
 
 /** How a client is to be. */
@@ -920,7 +920,7 @@ PUSH_API int push_client_pull_many(push_client *c, push_msg **msgs, size_t max, 
 PUSH_API int push_client_unpull(push_client *c, push_msg *msg);
 
 /**
- * The descriptor of a client: see Descriptors.
+ * The descriptor of a client: see @ref push_descriptors.
  *
  * @param c  the client
  * @return the descriptor

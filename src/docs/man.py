@@ -60,6 +60,14 @@ def inline(element):
     return text.strip()
 
 
+def brief(element):
+    """Doxygen lets enumerators pass without one."""
+    para = element.find("briefdescription/para")
+    if para is None:
+        sys.exit("man.py: %s is not documented" % (element.findtext("name") or element.findtext("compoundname")))
+    return inline(para)
+
+
 def fill(text):
     """One sentence begins one line, as roff likes it, and no line is long or looks like a request."""
     lines = []
@@ -109,7 +117,7 @@ class Function:
         self.args = self.args if self.args != "()" else "(void)"
         self.arg_names = [p.findtext("declname") or p.findtext("defname") or "" for p in member.findall("param")]
         detail = member.find("detaileddescription")
-        self.text = fill(" ".join(filter(None, [inline(member.find("briefdescription/para"))])))
+        self.text = fill(brief(member))
         self.more = paragraphs(detail)
         lists = {kind: self.table(detail, kind) for kind in ("param", "retval")}
         self.params, self.errors = lists["param"], lists["retval"]
@@ -172,7 +180,7 @@ class Page:
     def __init__(self, xml_dir, refid):
         group = ET.parse(os.path.join(xml_dir, refid + ".xml")).find("compounddef")
         self.name = group.findtext("compoundname")
-        self.brief = inline(group.find("briefdescription/para")).rstrip(".")
+        self.brief = brief(group).rstrip(".")
         self.text = paragraphs(group.find("detaileddescription"))
         members = [m for m in group.iter("memberdef")]
         self.functions = [Function(m) for m in members if m.get("kind") == "function"]
@@ -208,24 +216,24 @@ class Page:
             for name, text in f.params:
                 out += [".TP", ".I " + literal(name), text]
         for m in self.macros:
-            out += [".SS " + m.findtext("name"), fill(inline(m.find("briefdescription/para")))]
+            out += [".SS " + m.findtext("name"), fill(brief(m))]
         return out
 
     def types(self):
         out = []
         for t in self.handles:
-            out += [".TP", ".B " + t.findtext("name"), fill(inline(t.find("briefdescription/para")))]
+            out += [".TP", ".B " + t.findtext("name"), fill(brief(t))]
         for s in self.structs:
-            out += [".TP", ".B " + s.findtext("compoundname"), fill(inline(s.find("briefdescription/para"))), ".RS"]
+            out += [".TP", ".B " + s.findtext("compoundname"), fill(brief(s)), ".RS"]
             for m in s.iter("memberdef"):
                 kind = "".join(m.find("type").itertext()).replace("* ", "*")
                 out += [".TP", "\\fB%s%s\\fP" % (kind + ("" if kind.endswith("*") else " "), m.findtext("name")),
-                        fill(inline(m.find("briefdescription/para")))]
+                        fill(brief(m))]
             out.append(".RE")
         for e in self.enums:
-            out += [".TP", ".B " + e.findtext("name"), fill(inline(e.find("briefdescription/para"))), ".RS"]
+            out += [".TP", ".B " + e.findtext("name"), fill(brief(e)), ".RS"]
             for v in e.findall("enumvalue"):
-                out += [".TP", ".B " + v.findtext("name"), fill(inline(v.find("briefdescription/para")))]
+                out += [".TP", ".B " + v.findtext("name"), fill(brief(v))]
             out.append(".RE")
         return [".SH TYPES"] + out if out else []
 

@@ -74,8 +74,8 @@ string(REPLACE "\n\n" "\n.\n" PUSH_LICENSE "${PUSH_LICENSE}")
 string(REPLACE "\n" "\n " PUSH_LICENSE "${PUSH_LICENSE}")
 configure_file(src/cmake/copyright.in ${PUSH_DEB_DIR}/copyright @ONLY)
 
-# What CPack cannot: it needs CMake 3.19.
 configure_file(src/cmake/debian.cmake.in ${PUSH_DEB_DIR}/debian.cmake @ONLY)
-set(CPACK_POST_BUILD_SCRIPTS ${PUSH_DEB_DIR}/debian.cmake)
+configure_file(src/cmake/cpack.cmake.in ${PUSH_DEB_DIR}/cpack.cmake @ONLY)
+set(CPACK_PROJECT_CONFIG_FILE ${PUSH_DEB_DIR}/cpack.cmake)
 
 include(CPack)

@@ -31,7 +31,7 @@ endif()
 
 if(PUSH_INSTALL)
     # Where they were made.
-    install(DIRECTORY ${PUSH_DOCS_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT development OPTIONAL)
+    install(DIRECTORY ${PUSH_DOCS_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR} OPTIONAL)
 endif()
 
 if(PUSH_DOT)

@@ -46,7 +46,7 @@ def inline(element):
     parts = [plain(element.text or "")]
     for child in element:
         if child.tag == "ref" and "push_concepts" in child.get("refid"):
-            parts.append("\u201c%s\u201d in \\fBlibpush\\fP(7)" % child.text)
+            parts.append("\\(lq%s\\(rq in \\fBlibpush\\fP(7)" % child.text)
         elif child.tag in ("bold", "emphasis"):
             parts.append("\\fI%s\\fP" % literal("".join(child.itertext())))
         elif child.tag == "computeroutput":
@@ -56,8 +56,7 @@ def inline(element):
         elif child.tag not in BLOCKS:
             sys.exit("man.py: does not know <%s>" % child.tag)
         parts.append(plain(child.tail or ""))
-    text = "".join(parts).replace("\u201c", "\\(lq").replace("\u201d", "\\(rq")
-    return text.strip()
+    return "".join(parts).strip()
 
 
 def brief(element):
@@ -109,42 +108,35 @@ def paragraphs(element, skip=()):
 
 # ---- What there is ----
 
+def table(detail, kind):
+    """[(name, text)] of what @param or @retval says."""
+    return [(i.findtext("parameternamelist/parametername"), fill(inline(i.find("parameterdescription/para"))))
+            for i in detail.findall(".//parameterlist[@kind='%s']/parameteritem" % kind)]
+
+
 class Function:
     def __init__(self, member):
+        detail = member.find("detaileddescription")
         self.name = member.findtext("name")
         self.type = " ".join("".join(member.find("type").itertext()).split())
-        self.args = re.sub(r"(\*?) ?\(\*", lambda m: (m[1] or " ") + "(*", member.findtext("argsstring"))
-        self.args = self.args if self.args != "()" else "(void)"
-        self.arg_names = [p.findtext("declname") or p.findtext("defname") or "" for p in member.findall("param")]
-        detail = member.find("detaileddescription")
+        self.args = re.sub(r"(\*?) ?\(\*", lambda m: (m[1] or " ") + "(*", member.findtext("argsstring")[1:-1])
+        self.arg_names = [p.findtext("declname") for p in member.findall("param") if p.findtext("declname")]
         self.text = fill(brief(member))
         self.more = paragraphs(detail)
-        lists = {kind: self.table(detail, kind) for kind in ("param", "retval")}
-        self.params, self.errors = lists["param"], lists["retval"]
-        self.returns = self.stated(detail, "simplesect[@kind='return']")
+        self.params = table(detail, "param")
+        self.errors = table(detail, "retval")
+        returns = detail.find(".//simplesect[@kind='return']/para")
+        self.returns = None if returns is None else inline(returns)
         for title, name in STATED.items():
-            text = [inline(s.find("para")) for s in detail.iter("simplesect") if s.findtext("title") == title]
-            if len(text) != 1 or not text[0]:
-                sys.exit("man.py: push.h does not say once of %s(): %s" % (self.name, title.lower()))
-            setattr(self, name, text[0])
-
-    @staticmethod
-    def table(detail, kind):
-        found = detail.findall(".//parameterlist[@kind='%s']/parameteritem" % kind)
-        return [(i.findtext("parameternamelist/parametername"), fill(inline(i.find("parameterdescription/para"))))
-                for i in found]
-
-    @staticmethod
-    def stated(detail, path):
-        found = detail.find(".//" + path)
-        return inline(found.find("para")) if found is not None else None
+            said = [inline(s.find("para")) for s in detail.iter("simplesect") if s.findtext("title") == title]
+            if len(said) != 1 or not said[0]:
+                sys.exit("man.py: push.h does not say once of %s(): %s" % (self.name, name))
+            setattr(self, name, said[0])
 
     def prototype(self):
         """Lines of at most 76 characters, arguments in italics."""
-        head = self.type + ("" if self.type.endswith("*") else " ") + self.name
-        head = head.replace("* ", "*")
-        args = split_args(self.args[1:-1])
-        lines, line = [], head + "("
+        args = split_args(self.args or "void")
+        lines, line = [], declaration(self.type, self.name) + "("
         for i, arg in enumerate(args):
             word = arg + (", " if i + 1 < len(args) else ");")
             if len(line) + len(word.rstrip()) > 76 and not line.endswith("("):
@@ -155,10 +147,14 @@ class Function:
         return "\n".join(self.mark_up(line) for line in lines)
 
     def mark_up(self, line):
-        names = "|".join(n for n in self.arg_names if n) or "(?!)"
         line = literal(line)
-        line = re.sub(r"([ *])(%s)(?=[,)])" % names, r"\1\\fI\2\\fB", line)
+        if self.arg_names:
+            line = re.sub(r"([ *])(%s)(?=[,)])" % "|".join(self.arg_names), r"\1\\fI\2\\fB", line)
         return "\\fB" + line + "\\fP"
+
+
+def declaration(kind, name):
+    return re.sub(r"\* ", "*", kind) + ("" if kind.endswith("*") else " ") + name
 
 
 def split_args(text):
@@ -226,9 +222,8 @@ class Page:
         for s in self.structs:
             out += [".TP", ".B " + s.findtext("compoundname"), fill(brief(s)), ".RS"]
             for m in s.iter("memberdef"):
-                kind = "".join(m.find("type").itertext()).replace("* ", "*")
-                out += [".TP", "\\fB%s%s\\fP" % (kind + ("" if kind.endswith("*") else " "), m.findtext("name")),
-                        fill(brief(m))]
+                kind = "".join(m.find("type").itertext())
+                out += [".TP", bold(declaration(kind, m.findtext("name"))), fill(brief(m))]
             out.append(".RE")
         for e in self.enums:
             out += [".TP", ".B " + e.findtext("name"), fill(brief(e)), ".RS"]

@@ -50,7 +50,6 @@ finish_development() {
 finish_symbols() {
     mkdir -p "$root/usr/share/doc"
     ln -s "${name%-dbgsym}" "$doc"
-    find "$root" -name '*.debug' -exec chmod 644 {} +
 }
 
 for package; do
@@ -63,7 +62,8 @@ for package; do
     *-dev) finish_development ;;
     *) finish_runtime ;;
     esac
-    find "$root" -type d -exec chmod 755 {} +
+    # Whatever the umask was where the files come from. There is nothing to execute.
+    find "$root" -type d -exec chmod 755 {} + -o -type f -exec chmod 644 {} +
     sed -i '/^Multi-Arch:/d; s/^Architecture: .*/&\nMulti-Arch: same/' "$root/DEBIAN/control"
     sed -i "s/^Installed-Size: .*/Installed-Size: $(du -sk --apparent-size --exclude=DEBIAN "$root" | cut -f 1)/" \
         "$root/DEBIAN/control"

@@ -96,11 +96,15 @@ planted() {
         done
         [ $# -eq 0 ] && compile_copy && compare "$copy/include" "$copy/libpush.so"
     } >"$scratch/log" 2>&1 || answer=1
-    case $answer in
-    0) seen=nothing ;;
-    *[!0-9]* | 1) seen=error ;;
-    *) only_additions && seen=addition || seen=break ;;
-    esac
+    if [ "$answer" -eq 0 ]; then
+        seen=nothing
+    elif [ $((answer & 1)) -ne 0 ]; then
+        seen=error
+    elif only_additions; then
+        seen=addition
+    else
+        seen=break
+    fi
     if [ "$seen" = "$expected" ]; then
         passed=$((passed + 1))
     else

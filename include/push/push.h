@@ -5,8 +5,9 @@
  * SPDX-License-Identifier: MIT
  *
  * Sections: visibility, version, concepts, status, ids, messages, sessions, clients, pollers, the process. The
- * comment of a call says what it does; its arguments; what it returns, and every error (`errno`: it returns NULL
- * and sets errno to that); whether it waits; who owns what on success and on failure; which threads may call it.
+ * comment of a call says what it does; its arguments; what it returns, and every error (after errno, what a call
+ * that returns NULL has set errno to); whether it waits; who owns what on success and on failure; which threads may
+ * call it.
  */
 
 /**

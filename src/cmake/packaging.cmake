@@ -15,7 +15,7 @@ set(CPACK_SOURCE_PACKAGE_FILE_NAME libpush-${PROJECT_VERSION})
 # What is in the checkout and no part of the source: all that .gitignore names.
 string(REGEX REPLACE "([][+.*()^$?|\\])" "\\\\\\1" PUSH_SOURCE_REGEX "${PROJECT_SOURCE_DIR}")
 set(CPACK_SOURCE_IGNORE_FILES "^${PUSH_SOURCE_REGEX}/build[^/]*/" "^${PUSH_SOURCE_REGEX}/\\.git(/|$)"
-    "^${PUSH_SOURCE_REGEX}/compile_commands\\.json$" /node_modules/ "\\.o$" "\\.pyc$" /__pycache__/)
+    "^${PUSH_SOURCE_REGEX}/compile_commands\\.json$" "^${PUSH_SOURCE_REGEX}/(.*/)?(node_modules|__pycache__)/" "\\.(o|pyc)$")
 
 # ---- Debian ----
 set(CPACK_GENERATOR DEB)

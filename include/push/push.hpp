@@ -237,7 +237,7 @@ class id_list
         const push_id *at_ = nullptr;
     };
 
-    id_list() noexcept = default;
+    id_list() noexcept {}
     /* Adopts a list of the C interface. */
     id_list(push_id *ids, std::size_t size) noexcept : ids_(ids), size_(size) {}
     id_list(id_list &&other) noexcept

@@ -91,6 +91,8 @@ static_assert(push::timeout(std::chrono::milliseconds(INT_MAX - 1)).ms() == INT_
 
 void timeouts()
 {
+    push::timeout (*const never)() = push::timeout::never;
+    CHECK(never().ms() == -1);
     using seconds = std::chrono::duration<double>;
     CHECK(push::timeout(seconds(0.0015)).ms() == 2);
     CHECK(push::timeout(seconds(std::numeric_limits<double>::infinity())).ms() == INT_MAX);
@@ -157,7 +159,7 @@ void lists_of_ids()
 
     push::id_list moved(std::move(list));
     CHECK(moved.size() == 2);
-    push::id_list assigned;
+    push::id_list assigned = push::id_list();
     CHECK(assigned.begin() == assigned.end());
     assigned = std::move(moved);
     assigned = s.clients();

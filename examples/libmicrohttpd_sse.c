@@ -373,8 +373,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "libmicrohttpd_sse: %s\n", push_strerror(rc));
         return 1;
     }
-    struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-                                                 NULL, NULL, on_request, NULL, MHD_OPTION_SOCK_ADDR, &address,
+    struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+                                                 on_request, NULL, MHD_OPTION_SOCK_ADDR, &address,
                                                  MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
     if (daemon == NULL) {
         fprintf(stderr, "libmicrohttpd_sse: cannot listen on port %d\n", ntohs(address.sin_port));

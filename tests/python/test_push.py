@@ -1,5 +1,5 @@
-"""examples/python/push.py: PUSH_HEADER=push.h PUSH_LIBRARY=libpush.so python3 test_push.py. After each test the library
-must hold no memory, and the process no more descriptors than before."""
+"""examples/python/push.py: PUSH_HEADER=push.h PUSH_LIBRARY=libpush.so python3 test_push.py (PUSH_PIPES=1: built with
+PUSH_USE_PIPE). After each test the library must hold no memory, and the process no more descriptors than before."""
 import asyncio
 import ctypes
 import errno
@@ -382,7 +382,7 @@ class Clients(Case):
 
     @staticmethod
     def per_client():
-        return 2 if os.environ.get("PUSH_PIPES") else 1
+        return 2 if os.environ.get("PUSH_PIPES") == "1" else 1
 
 
 class Pollers(Case):

@@ -55,6 +55,7 @@ await() {
 
 # start_server [PUSHES]: on a port that is free.
 start_server() {
+    : >"$work/out"
     ${PUSH_TESTS_EMULATOR-} "$bin/$example" 0 "$@" >"$work/out" 2>"$work/err" &
     server=$!
     background="$background $server"

@@ -9,12 +9,12 @@
 
 The library is what the environment variable PUSH_LIBRARY names, or else the system's libpush.so.0.
 
-Names (ids) are str, bytes or int; a str and its UTF-8 bytes are the same one, 42 and "42" are not. None is no name. What
-comes back is a str, or bytes where they are no UTF-8.
+Names (ids) are str, bytes or int; a str and its UTF-8 bytes are the same one, 42 and "42" are not. None is no name.
+What comes back is a str, or bytes where they are no UTF-8.
 
-Timeouts are in seconds; None waits for ever, 0 does not wait. Calls that wait let other threads run. In the main thread,
-pull(), pull_many(), wait() and iteration end by a signal's handler that raises (Ctrl-C); a push or send that waits for a full
-mailbox does not, so give it a timeout there.
+Timeouts are in seconds; None waits for ever, 0 does not wait. Calls that wait let other threads run. In the main
+thread, pull(), pull_many(), wait() and iteration end by a signal's handler that raises (Ctrl-C); a push or send that
+waits for a full mailbox does not, so give it a timeout there.
 
 Errors are OSErrors, which Python gives the class of their errno, with the library's sentence:
 
@@ -25,8 +25,9 @@ Errors are OSErrors, which Python gives the class of their errno, with the libra
     FileExistsError    the client's name is taken; the client is in this poller already
     OSError            any other, EINVAL (a wrong argument) and EBUSY say
 
-With asyncio, `await client.pull_async()` and `async for message in client` wait on the client's descriptor, in the loop's
-thread: no threads, no polling; send(..., timeout=0) pushes without waiting. One thread serves thousands of clients with a Poller, `await poller.wait_async()` in a loop.
+With asyncio, `await client.pull_async()` and `async for message in client` wait on the client's descriptor, in the
+loop's thread: no threads, no polling; send(..., timeout=0) pushes without waiting. One thread serves thousands of
+clients with a Poller: `await poller.wait_async()`, in a loop.
 
 Sessions, clients and pollers are handles: close() them, or use `with`, or leave it to the garbage collector. Closing a
 handle deletes nothing; delete() does. Any thread may use any of them. After a fork they must not be used in the child.
@@ -329,7 +330,7 @@ class _Waitable(_Closable):
 
     @staticmethod
     def _waiting(call, timeout):
-        """call(milliseconds), which waits. Python handles signals in the main thread, between calls: there in slices."""
+        """call(milliseconds), which waits. Signals are handled in the main thread, between calls: there in slices."""
         if threading.current_thread() is not threading.main_thread():
             return call(_milliseconds(timeout))
         deadline = math.inf if timeout is None else time.monotonic() + timeout
@@ -385,11 +386,11 @@ class Session(_Closable):
         return _checked(_lib.push_session_push(self._raw(), data, len(data)))
 
     def send(self, data, origin=None, timeout=None):
-        """Pushes bytes, or a Message, to all clients but the one named `origin`, and waits no longer than `timeout` for
-        those that are full and block. Returns a Report."""
+        """Pushes bytes, or a Message, to all clients but the one named `origin`, and waits no longer than `timeout`
+        for those that are full and block. Returns a Report."""
         report = _Report()
-        message = _message(data)
-        _checked(_lib.push_session_send(self._raw(), message._handle, _id(origin), _milliseconds(timeout), byref(report)))
+        message, limit = _message(data), _milliseconds(timeout)
+        _checked(_lib.push_session_send(self._raw(), message._handle, _id(origin), limit, byref(report)))
         return _tuple(Report, report)
 
     def clients(self):
@@ -439,7 +440,8 @@ class Client(_Waitable):
 
     @classmethod
     def open(cls, session, name, **options):
-        """Session, by its name, and client in one atomic step. A session that only this made goes with its last client."""
+        """Session, by its name, and client in one atomic step. A session that only this made goes with its last
+        client."""
         return cls._adopt(_lib.push_client_open(_id(session), _id(name), _options(**options)))
 
     @classmethod
@@ -478,7 +480,8 @@ class Client(_Waitable):
         return await self._waiting_async(self._pull)
 
     def pull_many(self, limit, timeout=None):
-        """Waits for the first Message, then takes what is there: 1 to `limit`, in a list that ends before the next gap."""
+        """Waits for the first Message, then takes what is there: 1 to `limit`, in a list that ends before the next
+        gap."""
 
         def call(milliseconds):
             pointers, lost = (c_void_p * _size(limit))(), c_size_t()
@@ -499,8 +502,8 @@ class Client(_Waitable):
         _checked(rc)
 
     def fileno(self):
-        """The descriptor, for select and the like: readable while there is something to pull, or the client is closed. Never
-        read, write or close it."""
+        """The descriptor, for select and the like: readable while there is something to pull, or the client is closed.
+        Never read, write or close it."""
         return _checked(_lib.push_client_fd(self._raw()))
 
     def delete(self):

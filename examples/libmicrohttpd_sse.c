@@ -12,6 +12,7 @@
  *     curl -N 'http://127.0.0.1:8080/events?user=alice&device=phone'
  *     curl -d hello 'http://127.0.0.1:8080/push?user=alice'
  */
+#define _GNU_SOURCE /* ppoll */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>

@@ -3,8 +3,8 @@
 
     python3 examples/python_ctypes.py [MESSAGES]
 
-A user's devices, served in three ways: by a thread that waits, by asyncio, and by one poller for many. A thread pushes; the
-library does the rest. PUSH_LIBRARY names libpush.so where it is not installed in the system.
+A user's devices, served in three ways: by a thread that waits, by asyncio, and by one poller for many, while another
+thread pushes. PUSH_LIBRARY names libpush.so where it is not installed in the system.
 """
 import asyncio
 import pathlib

@@ -99,6 +99,11 @@ header)
     for standard in c++17 c++20 'c++17 -fno-exceptions -fno-rtti'; do
         "$cxx" -std=$standard $strict -Wold-style-cast -I"$work/include" -fsyntax-only "$work/alone.cpp"
     done
+    # Beside the amalgamation's push.h, in a folder of any name.
+    mkdir "$work/flat"
+    cp "$work/include/push/push.h" "$work/include/push/push.hpp" "$work/flat"
+    echo '#include "push.hpp"' >"$work/flat/program.cpp"
+    "$cxx" -std=c++17 -fsyntax-only "$work/flat/program.cpp"
     install_library
     # shellcheck disable=SC2046,SC2086 # lists of words
     "$cxx" -std=c++11 $strict $("$pkg_config" --cflags push) "$consumer/consumer.cpp" \

@@ -534,8 +534,8 @@ class Client(_Waitable):
 
 
 class Poller(_Waitable):
-    """One wait point for many clients. A client is reported until a pull with it finds nothing, a closed one until it is
-    removed."""
+    """One wait point for many clients. A client is reported until a pull with it finds nothing, a closed one until it
+    is removed."""
 
     def __init__(self):
         self._handle = _Handle(_lib.push_poller_new(), _lib.push_poller_free)

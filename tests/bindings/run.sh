@@ -78,6 +78,18 @@ check_functions() {
     ran $rc "push.hpp: functions that are not called"
 }
 
+# Every source but the waker, whose pipe2 is in POSIX.1-2024 only, gets on with what POSIX.1-2008 declares. (getrandom, in a
+# header of its own, is no part of it.)
+check_posix() {
+    say "what the sources call beyond POSIX"
+    rc=0
+    for source in "$root"/src/*.c; do
+        [ "${source##*/}" = waker.c ] || gcc -std=c11 -D_POSIX_C_SOURCE=200809L -DPUSH_BUILD -Wall -Wextra -Wpedantic -Werror \
+            -I"$root/include" -c "$source" -o "$scratch/posix.o" || rc=1
+    done
+    ran $rc "sources that need more than POSIX.1-2008 declares"
+}
+
 # The Python module, on a library that watches its memory. Leaks are seen by the test itself; Python has its own.
 check_python_memory() {
     say "Python: under the address sanitizer"
@@ -129,6 +141,7 @@ else
     suite pipe-thread clang -DPUSH_USE_PIPE=ON -DPUSH_SANITIZE=thread
     [ -z "$python" ] || check_python_memory
 fi
+check_posix
 skip "the amalgamation: test_alloc, test_waker_pipe" "each brings a file of src/ in the place of the library's, which is one file"
 skip "the amalgamation, and pipes: the explorer" "it compiles src/ itself, on a model of eventfd"
 

@@ -49,8 +49,8 @@ struct connection {
 int connection_open(struct connection *c, const char *user, const char *name, enum keep keep, size_t capacity,
                     bool *resumed);
 
-/* Says of what earlier connections sent that it was received up to a message, or as far as the kernel took it. What is
- * not said to be received is sent again. */
+/* Says of what earlier connections sent that it was received up to a message, or as far as the kernel took it. What
+ * is not said to be received is sent again. */
 void connection_received(struct connection *c, uint64_t id);
 void connection_received_as_handed_over(struct connection *c);
 
@@ -64,8 +64,8 @@ void connection_ended(struct connection *c);
 /* There may be something in the mailbox: if so, asks lws for a turn to write. */
 void connection_ready(struct connection *c);
 
-/* Pulls the next message, if there is none yet. False: there is none, or the window is full; connection_ready will be
- * called when there is. */
+/* Pulls the next message, if there is none yet. False: there is none, or the window is full; connection_ready will
+ * be called when there is. */
 bool connection_fetch(struct connection *c);
 
 /* The next message is about to be sent: it becomes the newest of the window. */

@@ -18,7 +18,8 @@ static int add_special_header(struct lws *wsi, unsigned status, unsigned char **
 
     switch (status) {
     case 401:
-        return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_WWW_AUTHENTICATE, bearer, sizeof bearer - 1, p, end);
+        return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_WWW_AUTHENTICATE, bearer, sizeof bearer - 1, p,
+                                            end);
     case 426:
         return lws_add_http_header_by_token(wsi, WSI_TOKEN_UPGRADE, websocket, sizeof websocket - 1, p, end);
     case 429:
@@ -32,12 +33,17 @@ static int add_special_header(struct lws *wsi, unsigned status, unsigned char **
 static int add_headers(struct lws *wsi, unsigned status, const char *type, lws_filepos_t size, const char *allow,
                        unsigned char **p, unsigned char *end)
 {
+    static const char version[] = "HTTP/1.1";
     static const unsigned char no_store[] = "no-store";
+    unsigned char *start = *p;
 
     if (lws_add_http_common_headers(wsi, status, type, size, p, end) != 0 ||
-        lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, no_store, sizeof no_store - 1, p, end) != 0 ||
+        lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, no_store, sizeof no_store - 1, p, end) !=
+            0 ||
         add_special_header(wsi, status, p, end) != 0)
         return -1;
+    memcpy(start, version,
+           sizeof version - 1); /* where a WebSocket is refused lws says 1.0, which clients do not take */
     if (allow != NULL && lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_ALLOW, (const unsigned char *)allow,
                                                       (int)strlen(allow), p, end) != 0)
         return -1;
@@ -109,8 +115,7 @@ static int push_begin(struct session *s)
         refusal = request_user(wsi, head.user);
     if (refusal == NULL)
         refusal = request_optional_name(wsi, "except", head.except);
-    if (refusal == NULL)
-        refusal = request_length(wsi, &size);
+    request_length(wsi, &size);
     if (refusal == NULL && size > server->options.max_message)
         refusal = &too_large;
     if (refusal == NULL) {
@@ -150,14 +155,14 @@ static int push_now(struct session *s)
     json_t *text = json_stringn(body->text, body->size);
     if (text == NULL)
         return http_refuse(wsi, &bad_text);
-    int rc = hub_push(&s->connection.server->hub, body->user, body->except[0] != '\0' ? body->except : NULL, text, &id,
-                      &report);
+    int rc = hub_push(&s->connection.server->hub, body->user, body->except[0] != '\0' ? body->except : NULL, text,
+                      &id, &report);
     json_decref(text);
     if (rc < 0)
         return http_refuse(wsi, request_refused(rc));
     return http_reply(wsi, HTTP_STATUS_OK,
-                      json_pack("{s:I, s:I, s:I, s:I}", "id", (json_int_t)id, "delivered", (json_int_t)report.delivered,
-                                "dropped", (json_int_t)report.dropped, "disconnected",
+                      json_pack("{s:I, s:I, s:I, s:I}", "id", (json_int_t)id, "delivered",
+                                (json_int_t)report.delivered, "dropped", (json_int_t)report.dropped, "disconnected",
                                 (json_int_t)report.disconnected));
 }
 
@@ -197,12 +202,9 @@ static const struct endpoint {
     const char *allow;
     int (*begin)(struct session *s);
 } endpoints[] = {
-    {"/push", LWSHUMETH_POST, "POST", push_begin},
-    {"/clients", LWSHUMETH_DELETE, "DELETE", delete_clients},
-    {"/stats", LWSHUMETH_GET, "GET", stats},
-    {"/events", LWSHUMETH_GET, "GET", sse_begin},
-    {"/poll", LWSHUMETH_GET, "GET", poll_begin},
-    {"/ws", LWSHUMETH_GET, "GET", no_upgrade},
+    {"/push", LWSHUMETH_POST, "POST", push_begin}, {"/clients", LWSHUMETH_DELETE, "DELETE", delete_clients},
+    {"/stats", LWSHUMETH_GET, "GET", stats},       {"/events", LWSHUMETH_GET, "GET", sse_begin},
+    {"/poll", LWSHUMETH_GET, "GET", poll_begin},   {"/ws", LWSHUMETH_GET, "GET", no_upgrade},
 };
 
 /* ---- The pages ------------------------------------------------------------------------------------------- */
@@ -235,7 +237,9 @@ static const char *type_of(const char *name)
 static int serve_page(struct lws *wsi, const char *path, int method)
 {
     static const struct refusal not_found = {404, "there is nothing here"}, bad_method = {405, "GET only"};
-    const char *name = strcmp(path, "/") == 0 ? "index.html" : strcmp(path, "/admin") == 0 ? "admin.html" : path + 1;
+    const char *name = strcmp(path, "/") == 0        ? "index.html"
+                       : strcmp(path, "/admin") == 0 ? "admin.html"
+                                                     : path + 1;
     const char *type = type_of(name);
     char file[4096];
 
@@ -258,6 +262,17 @@ static const struct refusal *check(struct lws *wsi)
     return server_of(wsi)->stopping ? &stopping : request_origin(wsi);
 }
 
+static const struct refusal *check_body(struct lws *wsi)
+{
+    static const struct refusal no_body = {400, "only POST has a body"};
+    uint64_t size;
+    const struct refusal *refusal = request_length(wsi, &size);
+
+    if (refusal == NULL && size > 0 && lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) == 0)
+        refusal = &no_body;
+    return refusal;
+}
+
 static int begin(struct session *s)
 {
     static const struct refusal bad_method = {405, "not with this method"};
@@ -265,8 +280,13 @@ static int begin(struct session *s)
     char *path;
     int length;
     int method = lws_http_get_uri_and_method(wsi, &path, &length);
-    const struct refusal *refusal = check(wsi);
+    const struct refusal *refusal = check_body(wsi);
 
+    if (refusal != NULL) {
+        write_refusal(wsi, refusal, NULL);
+        return -1; /* nobody knows where the next request would begin */
+    }
+    refusal = check(wsi);
     if (refusal != NULL)
         return http_refuse(wsi, refusal);
     for (size_t i = 0; i < LWS_ARRAY_SIZE(endpoints); i++) {
@@ -284,14 +304,16 @@ static int begin(struct session *s)
 static int confirm_upgrade(struct lws *wsi, const char *to)
 {
     static const struct refusal elsewhere = {404, "WebSockets are at /ws"};
+    static const struct refusal no_http2 = {400, "HTTP/2 is not spoken here"};
     char *path;
     int length;
+    bool websocket = strcasecmp(to, "websocket") == 0;
 
-    if (strcasecmp(to, "websocket") != 0)
-        return -1;
-    const struct refusal *refusal = check(wsi);
-    if (refusal == NULL && (lws_http_get_uri_and_method(wsi, &path, &length) != LWSHUMETH_GET ||
-                            strcmp(path, "/ws") != 0))
+    if (!websocket && strcasecmp(to, "h2c") != 0)
+        return -1; /* lws has answered already */
+    const struct refusal *refusal = websocket ? check(wsi) : &no_http2;
+    if (refusal == NULL &&
+        (lws_http_get_uri_and_method(wsi, &path, &length) != LWSHUMETH_GET || strcmp(path, "/ws") != 0))
         refusal = &elsewhere;
     if (refusal == NULL)
         refusal = ws_check(wsi);
@@ -362,6 +384,8 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         tear_down(s);
         connection_ended(&s->connection);
         return 0;
+    case LWS_CALLBACK_RAW_ADOPT:
+        return -1; /* CONNECT: lws takes it for a wish to speak some other protocol */
     default:
         return 0;
     }

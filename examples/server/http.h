@@ -13,8 +13,8 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 int http_reply(struct lws *wsi, unsigned status, json_t *body);
 int http_refuse(struct lws *wsi, const struct refusal *refusal);
 
-/* Writes the headers of an answer of so many bytes; LWS_ILLEGAL_HTTP_CONTENT_LEN: until the connection ends. Returns 0
- * or -1. */
+/* Writes the headers of an answer of so many bytes; LWS_ILLEGAL_HTTP_CONTENT_LEN: until the connection ends.
+ * Returns 0 or -1. */
 int http_headers(struct lws *wsi, unsigned status, const char *type, lws_filepos_t size);
 
 #endif

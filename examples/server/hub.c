@@ -232,7 +232,8 @@ size_t hub_delete(struct hub *hub, const char *user, const char *name)
         struct device *d = find_device(user, name);
         return d != NULL && end_device(hub, d) ? 1 : 0;
     }
-    lws_start_foreach_dll_safe(struct lws_dll2 *, p, next, lws_dll2_get_head(&hub->devices)) {
+    lws_start_foreach_dll_safe(struct lws_dll2 *, p, next, lws_dll2_get_head(&hub->devices))
+    {
         struct device *d = lws_container_of(p, struct device, in_all);
         if (strcmp(d->user->name, user) == 0)
             count += end_device(hub, d);
@@ -243,7 +244,8 @@ size_t hub_delete(struct hub *hub, const char *user, const char *name)
 
 void hub_end_all(struct hub *hub, const struct farewell *why)
 {
-    lws_start_foreach_dll_safe(struct lws_dll2 *, p, next, lws_dll2_get_head(&hub->devices)) {
+    lws_start_foreach_dll_safe(struct lws_dll2 *, p, next, lws_dll2_get_head(&hub->devices))
+    {
         struct device *d = lws_container_of(p, struct device, in_all);
         if (d->connection != NULL)
             connection_end(d->connection, why);

@@ -1,6 +1,6 @@
 /*
- * The hub: users, their devices, and what is pushed to them. A user is a session of libpush, a device a client of it:
- * a mailbox that connections come and go at.
+ * The hub: users, their devices, and what is pushed to them. A user is a session of libpush, a device a client of
+ * it: a mailbox that connections come and go at.
  *
  * Messages may be pushed from any thread. All else here belongs to the service thread.
  */
@@ -52,10 +52,10 @@ struct hub {
     char boot[BOOT_SIZE]; /* random: message ids begin anew with each run of the server */
     lws_usec_t started;
     push_poller *poller;
-    void *users;            /* a tree for tsearch(3) */
+    void *users; /* a tree for tsearch(3) */
     size_t user_count;
     lws_dll2_owner_t devices;
-    lws_dll2_owner_t away;  /* in the order of away_until: the grace time is the same for all */
+    lws_dll2_owner_t away; /* in the order of away_until: the grace time is the same for all */
     lws_sorted_usec_list_t grace_timer;
     size_t connected;
     pthread_mutex_t push_lock; /* gives messages their ids in the order that all mailboxes get them in */
@@ -69,7 +69,8 @@ void hub_destroy(struct hub *hub);
 
 /* Pushes to all devices of a user but `except` (NULL for none). `text` is a JSON string. Never waits, any thread.
  * Returns 0 with the message's id, or a negative errno. Nobody there is no error: the report says so. */
-int hub_push(struct hub *hub, const char *user, const char *except, json_t *text, uint64_t *id, push_report *report);
+int hub_push(struct hub *hub, const char *user, const char *except, json_t *text, uint64_t *id,
+             push_report *report);
 
 /* Tells the connections whose mailbox has something. To be called when the poller's descriptor is readable. */
 void hub_serve(struct hub *hub);

@@ -55,7 +55,8 @@ static int watch(struct server *server, int fd, const char *protocol)
     lws_sock_file_fd_type copy = {.filefd = fd < 0 ? fd : dup(fd)};
     if (copy.filefd < 0)
         return -1;
-    return lws_adopt_descriptor_vhost(server->vhost, LWS_ADOPT_RAW_FILE_DESC, copy, protocol, NULL) == NULL ? -1 : 0;
+    return lws_adopt_descriptor_vhost(server->vhost, LWS_ADOPT_RAW_FILE_DESC, copy, protocol, NULL) == NULL ? -1
+                                                                                                            : 0;
 }
 
 /* ---- Starting -------------------------------------------------------------------------------------------- */
@@ -97,8 +98,8 @@ static int create_context(struct server *server)
         .iface = o->listen,
         .protocols = protocols,
         .user = server,
-        .options = LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE | LWS_SERVER_OPTION_VALIDATE_UTF8 |
-                   LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND,
+        .options = LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND,
         .max_http_header_data = REQUEST_HEADER_MAX,
         .keepalive_timeout = KEEPALIVE_SECONDS,
         .retry_and_idle_policy = &pings,

@@ -36,8 +36,8 @@ static push_msg *encode(uint64_t id, json_t *object)
 
 push_msg *message_new(uint64_t id, const char *boot, json_t *text)
 {
-    json_t *object = json_pack("{s:I, s:s, s:I, s:O}", "id", (json_int_t)id, "boot", boot, "time", now_ms(), "text",
-                               text);
+    json_t *object =
+        json_pack("{s:I, s:s, s:I, s:O}", "id", (json_int_t)id, "boot", boot, "time", now_ms(), "text", text);
     push_msg *msg = object == NULL ? NULL : encode(id, object);
     json_decref(object);
     return msg;

@@ -113,8 +113,8 @@ static bool policy(push_overflow *out)
     else if (strcmp(optarg, "disconnect") == 0)
         *out = PUSH_DISCONNECT;
     else {
-        fprintf(stderr, "push-server: --overflow takes drop-oldest, drop-newest or disconnect, not '%s'%s\n", optarg,
-                strcmp(optarg, "block") == 0 ? ": the one thread that serves all cannot wait for one" : "");
+        fprintf(stderr, "push-server: --overflow takes drop-oldest, drop-newest or disconnect, not '%s'%s\n",
+                optarg, strcmp(optarg, "block") == 0 ? ": the one thread that serves all cannot wait for one" : "");
         return false;
     }
     return true;

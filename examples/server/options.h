@@ -15,13 +15,14 @@ struct options {
     size_t max_message;           /* bytes of a pushed text */
     size_t max_devices;           /* of a user */
     size_t max_users, max_connections;
-    size_t window;      /* messages sent that a device has not acknowledged yet */
-    size_t send_buffer; /* of a socket, in the kernel; 0: as the kernel likes */
+    size_t window;        /* messages sent that a device has not acknowledged yet */
+    size_t send_buffer;   /* of a socket, in the kernel; 0: as the kernel likes */
     unsigned grace, ping; /* seconds */
     bool verbose;
 };
 
-/* Fills *o. Returns 0; 1 where --help was asked for and printed; -1 where it said on standard error what is wrong. */
+/* Fills *o. Returns 0; 1 where --help was asked for and printed; -1 where it said on standard error what is wrong.
+ */
 int options_parse(struct options *o, int argc, char **argv);
 
 #endif

@@ -50,8 +50,8 @@ static const struct refusal *read_question(struct connection *c, struct question
     return refusal;
 }
 
-/* Its window is as large as the answer may be: what it acknowledges is put back when the answer is out, and dropped by
- * the acknowledgement in the next question. */
+/* Its window is as large as the answer may be: what it acknowledges is put back when the answer is out, and dropped
+ * by the acknowledgement in the next question. */
 static const struct refusal *open_connection(struct connection *c, const struct question *q)
 {
     size_t max = q->max > 0 ? q->max : 1;

@@ -21,7 +21,8 @@ int request_arg(struct lws *wsi, const char *name, char *out, size_t size)
     size_t length = strlen(name);
     int n;
 
-    for (int i = 0; (n = lws_hdr_copy_fragment(wsi, fragment, sizeof fragment, WSI_TOKEN_HTTP_URI_ARGS, i)) >= 0; i++) {
+    for (int i = 0; (n = lws_hdr_copy_fragment(wsi, fragment, sizeof fragment, WSI_TOKEN_HTTP_URI_ARGS, i)) >= 0;
+         i++) {
         if ((size_t)n <= length || memcmp(fragment, name, length) != 0 || fragment[length] != '=')
             continue;
         size_t value = (size_t)n - length - 1;

@@ -14,7 +14,8 @@ struct refusal {
     const char *error;
 };
 
-/* An argument of the URL, decoded. Returns its length; -ENOENT: it is not there; -EMSGSIZE: longer than size - 1. */
+/* An argument of the URL, decoded. Returns its length; -ENOENT: it is not there; -EMSGSIZE: longer than size - 1.
+ */
 int request_arg(struct lws *wsi, const char *name, char *out, size_t size);
 
 /* The names in user= and device=: 1 to 64 bytes of UTF-8 without control characters. */

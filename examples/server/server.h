@@ -12,11 +12,11 @@ struct server {
     struct hub hub;
     struct lws_context *lws;
     struct lws_vhost *vhost;
-    int signals;                     /* a descriptor that tells of SIGINT and SIGTERM */
+    int signals; /* a descriptor that tells of SIGINT and SIGTERM */
     bool stopping;
-    size_t ending;                   /* connections that are told to end, and have not */
-    unsigned char *buffer;           /* what is being written: LWS_PRE bytes of it are lws's */
-    size_t buffer_size;              /* the others */
+    size_t ending;         /* connections that are told to end, and have not */
+    unsigned char *buffer; /* what is being written: LWS_PRE bytes of it are lws's */
+    size_t buffer_size;    /* the others */
 };
 
 static inline struct server *server_of(struct lws *wsi)

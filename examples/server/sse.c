@@ -78,7 +78,8 @@ static int send_message(struct connection *c)
     char cursor[CURSOR_SIZE];
 
     if (sent->lost > 0)
-        size = (size_t)lws_snprintf(out, c->server->buffer_size, "event: lost\ndata: {\"lost\":%zu}\n\n", sent->lost);
+        size =
+            (size_t)lws_snprintf(out, c->server->buffer_size, "event: lost\ndata: {\"lost\":%zu}\n\n", sent->lost);
     cursor_write(cursor, c->server->hub.boot, message_id(sent->msg));
     size += (size_t)lws_snprintf(out + size, c->server->buffer_size - size, "id: %s\ndata: ", cursor);
     memcpy(out + size, json, json_size);

@@ -31,7 +31,8 @@ static void rank(struct survey *s, const struct reading *r)
 
 static void survey(struct hub *hub, struct survey *s)
 {
-    lws_start_foreach_dll(struct lws_dll2 *, p, lws_dll2_get_head(&hub->devices)) {
+    lws_start_foreach_dll(struct lws_dll2 *, p, lws_dll2_get_head(&hub->devices))
+    {
         struct reading r = {.device = lws_container_of(p, struct device, in_all)};
         push_client_stat(r.device->client, &r.stats);
         s->queued += r.stats.queued;
@@ -47,12 +48,11 @@ static json_t *slowest(const struct survey *s)
 
     for (size_t i = 0; i < s->count; i++) {
         const struct reading *r = &s->slowest[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "user", r->device->user->name,
-                                              "device", r->device->name, "queued", (json_int_t)r->stats.queued,
-                                              "queued_bytes", (json_int_t)r->stats.queued_bytes, "high_water",
-                                              (json_int_t)r->stats.high_water, "dropped",
-                                              (json_int_t)r->stats.dropped, "connected",
-                                              r->device->connection != NULL));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "user", r->device->user->name, "device",
+                            r->device->name, "queued", (json_int_t)r->stats.queued, "queued_bytes",
+                            (json_int_t)r->stats.queued_bytes, "high_water", (json_int_t)r->stats.high_water,
+                            "dropped", (json_int_t)r->stats.dropped, "connected", r->device->connection != NULL));
     }
     return list;
 }

@@ -49,8 +49,9 @@ int ws_begin(struct session *s)
     request_user(c->wsi, user);
     request_device(c->wsi, device);
     request_number(c->wsi, "ack", 1, &acks);
-    int rc = acks ? connection_open(c, user, device, KEEP_UNTIL_ACKNOWLEDGED, c->server->options.window, &s->ws.resumed)
-                  : connection_open(c, user, device, KEEP_UNTIL_HANDED_OVER, 1, &s->ws.resumed);
+    int rc =
+        acks ? connection_open(c, user, device, KEEP_UNTIL_ACKNOWLEDGED, c->server->options.window, &s->ws.resumed)
+             : connection_open(c, user, device, KEEP_UNTIL_HANDED_OVER, 1, &s->ws.resumed);
     if (rc < 0)
         return -1;
     if (!acks)
@@ -69,10 +70,11 @@ static int send_hello(struct session *s)
     push_client_stats stats;
 
     push_client_stat(d->client, &stats);
-    json_t *hello = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I}", "type", "hello", "boot", c->server->hub.boot,
-                              "user", d->user->name, "device", d->name, "resumed", s->ws.resumed, "queued",
-                              (json_int_t)(stats.queued + (c->next.msg != NULL)), "unacked", (json_int_t)d->returned,
-                              "max_message", (json_int_t)c->server->options.max_message);
+    json_t *hello =
+        json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I}", "type", "hello", "boot", c->server->hub.boot, "user",
+                  d->user->name, "device", d->name, "resumed", s->ws.resumed, "queued",
+                  (json_int_t)(stats.queued + (c->next.msg != NULL)), "unacked", (json_int_t)d->returned,
+                  "max_message", (json_int_t)c->server->options.max_message);
     size_t size = json_dumpb(hello, (char *)server_buffer(c->server), c->server->buffer_size, JSON_COMPACT);
     json_decref(hello);
     s->ws.greeted = true;
@@ -86,8 +88,8 @@ static int send_message(struct connection *c)
     size_t size, json_size;
     const char *json = message_json(sent->msg, &json_size);
 
-    size = (size_t)lws_snprintf(out, c->server->buffer_size, "{\"type\":\"message\",\"lost\":%zu,\"message\":",
-                                sent->lost);
+    size = (size_t)lws_snprintf(out, c->server->buffer_size,
+                                "{\"type\":\"message\",\"lost\":%zu,\"message\":", sent->lost);
     memcpy(out + size, json, json_size);
     size += json_size;
     out[size++] = '}';

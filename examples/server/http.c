@@ -259,7 +259,7 @@ static int serve_page(struct lws *wsi, const char *path, int method)
 static const struct refusal *check(struct lws *wsi)
 {
     static const struct refusal stopping = {503, "the server is going away"};
-    return server_of(wsi)->stopping ? &stopping : request_origin(wsi);
+    return server_is_stopping(server_of(wsi)) ? &stopping : request_origin(wsi);
 }
 
 static const struct refusal *check_body(struct lws *wsi)
@@ -337,6 +337,8 @@ static void set_up(struct lws *wsi, struct session *s)
 
 static void tear_down(struct session *s)
 {
+    if (s == NULL)
+        return;
     connection_close(&s->connection);
     free(s->push);
     s->push = NULL;
@@ -348,7 +350,7 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
     switch (reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-        return server_of(wsi)->stopping ? -1 : 0;
+        return server_is_stopping(server_of(wsi)) ? -1 : 0;
     case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
         limit_send_buffer(wsi);
         return 0;
@@ -379,10 +381,9 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
     case LWS_CALLBACK_CLOSED:
     case LWS_CALLBACK_CLOSED_HTTP:
-        if (s == NULL)
-            return 0;
         tear_down(s);
-        connection_ended(&s->connection);
+        if (s != NULL)
+            connection_ended(&s->connection);
         return 0;
     case LWS_CALLBACK_RAW_ADOPT:
         return -1; /* CONNECT: lws takes it for a wish to speak some other protocol */

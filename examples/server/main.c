@@ -35,10 +35,8 @@ static int signal_callback(struct lws *wsi, enum lws_callback_reasons reason, vo
     struct signalfd_siginfo info;
     if (read(server->signals, &info, sizeof info) != sizeof info)
         return 0;
-    if (server->stopping)
-        server->ending = 0; /* the second signal: at once */
-    server->stopping = true;
-    hub_end_all(&server->hub, &farewell_going_away);
+    if (server->signals_seen++ == 0)
+        hub_end_all(&server->hub, &farewell_going_away);
     return 0;
 }
 
@@ -146,18 +144,20 @@ static int start(struct server *server)
     if (watch(server, push_poller_fd(server->hub.poller), "poller") < 0 ||
         watch(server, server->signals, "signals") < 0)
         return fail("lws does not watch the poller");
-    printf("listening on http://%s:%d/\n", o->listen, lws_get_vhost_listen_port(server->vhost));
-    fflush(stdout);
-    return 0;
+    printf(strchr(o->listen, ':') == NULL ? "listening on http://%s:%d/\n" : "listening on http://[%s]:%d/\n",
+           o->listen, lws_get_vhost_listen_port(server->vhost));
+    return fflush(stdout) == 0 ? 0 : fail("standard output is closed");
 }
 
 /* ---- Running, and ending --------------------------------------------------------------------------------- */
 
-static void run(struct server *server)
+/* Until a signal came, and all connections have ended. */
+static int run(struct server *server)
 {
-    while (!server->stopping || server->ending > 0)
+    while (server->signals_seen == 0 || (server->signals_seen == 1 && server->ending > 0))
         if (lws_service(server->lws, 0) < 0)
-            break;
+            return fail("lws fails");
+    return 0;
 }
 
 static void stop(struct server *server)
@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 
     rc = start(&server);
     if (rc == 0)
-        run(&server);
+        rc = run(&server);
     stop(&server);
     return rc == 0 ? 0 : 1;
 }

@@ -34,11 +34,9 @@ static const struct refusal *read_acknowledgement(struct connection *c, struct q
 
 static const struct refusal *read_question(struct connection *c, struct question *q)
 {
+    *q = (struct question){.wait = WAIT_DEFAULT, .max = c->server->options.window};
     const struct refusal *refusal = request_user(c->wsi, q->user);
 
-    *q = (struct question){.wait = WAIT_DEFAULT, .max = c->server->options.window};
-    if (refusal == NULL)
-        refusal = request_user(c->wsi, q->user);
     if (refusal == NULL)
         refusal = request_device(c->wsi, q->device);
     if (refusal == NULL)

@@ -12,8 +12,8 @@ struct server {
     struct hub hub;
     struct lws_context *lws;
     struct lws_vhost *vhost;
-    int signals; /* a descriptor that tells of SIGINT and SIGTERM */
-    bool stopping;
+    int signals;           /* a descriptor that tells of SIGINT and SIGTERM */
+    unsigned signals_seen; /* 1: end in good order, 2: end at once */
     size_t ending;         /* connections that are told to end, and have not */
     unsigned char *buffer; /* what is being written: LWS_PRE bytes of it are lws's */
     size_t buffer_size;    /* the others */
@@ -22,6 +22,11 @@ struct server {
 static inline struct server *server_of(struct lws *wsi)
 {
     return lws_context_user(lws_get_context(wsi));
+}
+
+static inline bool server_is_stopping(const struct server *server)
+{
+    return server->signals_seen > 0;
 }
 
 static inline unsigned char *server_buffer(struct server *server)

@@ -159,6 +159,8 @@ void connection_ended(struct connection *c)
         return;
     c->farewell = NULL;
     c->server->ending--;
+    if (server_is_stopping(c->server))
+        lws_cancel_service(c->server->lws); /* lws may be about to wait */
 }
 
 bool connection_fetch(struct connection *c)

@@ -340,6 +340,7 @@ static void tear_down(struct session *s)
     if (s == NULL)
         return;
     connection_close(&s->connection);
+    s->transport = NULL; /* lws may still offer a turn to write */
     free(s->push);
     s->push = NULL;
 }
@@ -355,6 +356,8 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         limit_send_buffer(wsi);
         return 0;
     case LWS_CALLBACK_HTTP:
+        if (s->transport != NULL || s->push != NULL)
+            return -1; /* a second request while the first is not answered */
         set_up(wsi, s);
         return begin(s);
     case LWS_CALLBACK_HTTP_BODY:

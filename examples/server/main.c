@@ -47,6 +47,15 @@ static const struct lws_protocols protocols[] = {
     {0},
 };
 
+/* All requests are the protocol's. Without a mount lws would not read from a connection until its request is
+ * answered: it would not see it go, and be woken for it again and again. */
+static const struct lws_http_mount mount = {
+    .mountpoint = "/",
+    .mountpoint_len = 1,
+    .origin = "push",
+    .origin_protocol = LWSMPRO_CALLBACK,
+};
+
 /* lws closes what it watches, and these belong to others: so it gets a duplicate. */
 static int watch(struct server *server, int fd, const char *protocol)
 {
@@ -95,6 +104,7 @@ static int create_context(struct server *server)
         .port = o->port,
         .iface = o->listen,
         .protocols = protocols,
+        .mounts = &mount,
         .user = server,
         .options = LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE |
                    LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND,

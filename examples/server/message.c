@@ -74,7 +74,7 @@ int cursor_read(const char *text, const char *boot, uint64_t *id)
 
     errno = 0;
     unsigned long long n = strtoull(digits, &end, 10);
-    if (*digits < '0' || *digits > '9' || *end != '\0' || errno != 0)
+    if (*digits < '0' || *digits > '9' || *end != '\0' || errno != 0 || dash == text)
         return -EINVAL;
     if (dash != NULL && (strlen(boot) != (size_t)(dash - text) || memcmp(text, boot, strlen(boot)) != 0))
         return -ESTALE;

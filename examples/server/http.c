@@ -133,7 +133,7 @@ static int push_begin(struct session *s)
 static int push_more(struct session *s, const void *data, size_t size)
 {
     struct push_body *body = s->push;
-    if (body == NULL)
+    if (body == NULL || size == 0)
         return 0;
     if (size > body->capacity - body->size)
         return -1;

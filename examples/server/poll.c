@@ -86,6 +86,8 @@ int poll_begin(struct session *s)
 
 /* ---- Answering: the messages one by one, so that the answer needs no memory of its own ------------------- */
 
+static const char tail[] = "]}\n";
+
 static size_t write_head(struct connection *c, char *out, size_t size)
 {
     char cursor[CURSOR_SIZE];
@@ -104,7 +106,7 @@ static int begin_answer(struct session *s)
     do
         connection_take(c);
     while (c->count < c->capacity && connection_fetch(c) && c->next.lost == 0);
-    size = write_head(c, (char *)server_buffer(c->server), c->server->buffer_size) + c->count - 1 + strlen("]}\n");
+    size = write_head(c, (char *)server_buffer(c->server), c->server->buffer_size) + c->count - 1 + sizeof tail - 1;
     for (size_t i = 0; i < c->count; i++) {
         message_json(c->window[i].msg, &json_size);
         size += json_size;
@@ -112,6 +114,13 @@ static int begin_answer(struct session *s)
     s->poll.answering = true;
     lws_callback_on_writable(c->wsi);
     return http_headers(c->wsi, HTTP_STATUS_OK, "application/json", size);
+}
+
+static int end_answer(struct connection *c)
+{
+    connection_handed_over(c);
+    connection_close(c);
+    return lws_http_transaction_completed(c->wsi) ? -1 : 0;
 }
 
 static int send_next(struct session *s)
@@ -129,21 +138,16 @@ static int send_next(struct session *s)
     memcpy(out + size, json, json_size);
     size += json_size;
     if (last) {
-        out[size++] = ']';
-        out[size++] = '}';
-        out[size++] = '\n';
+        memcpy(out + size, tail, sizeof tail - 1);
+        size += sizeof tail - 1;
     }
     s->poll.sent++;
+    if (lws_write(c->wsi, (unsigned char *)out, size, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < (int)size)
+        return -1;
+    if (last && !lws_partial_buffered(c->wsi))
+        return end_answer(c);
     lws_callback_on_writable(c->wsi);
-    enum lws_write_protocol kind = last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP;
-    return lws_write(c->wsi, (unsigned char *)out, size, kind) < (int)size ? -1 : 0;
-}
-
-static int end_answer(struct connection *c)
-{
-    connection_handed_over(c);
-    connection_close(c);
-    return lws_http_transaction_completed(c->wsi) ? -1 : 0;
+    return 0;
 }
 
 static int answer_nothing(struct connection *c)

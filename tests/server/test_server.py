@@ -491,8 +491,9 @@ async def deleting(server):
 
 
 async def away(server, user="alice", device="phone"):
+    before = (await server.stats())["connected"]
     await (await server.ws(user, device)).close()
-    await server.connected(0)
+    await server.connected(before)
 
 
 @test("--max-buffer", "4", "--overflow", "drop-oldest")
@@ -709,6 +710,34 @@ async def statistics(server):
     equal([(d["user"], d["queued"], d["high_water"], d["connected"]) for d in stats["slowest"]],
           [(f"user {i}", i, i, False) for i in range(11, 1, -1)])
     equal(stats["boot"], ws.hello["boot"])
+
+
+@test("--window", "1", "--max-buffer", "16", "--send-buffer", "4096")
+async def idle(server):
+    """Whatever its clients do not do, the server waits: it does not look for work again and again."""
+    slow = slow_socket(server, "/ws?user=alice&device=slow")
+    unacknowledged = await server.ws("alice", "phone", ack=1)
+    stream = await server.events("alice", "stream")
+    stream.writer.write(b"x")  # more than its request
+    half = await server.events("alice", "half")
+    half.writer.write_eof()  # it is not to send more
+    poll = await asyncio.open_connection("127.0.0.1", server.port)
+    poll[1].write(b"GET /poll?user=bob&device=phone&wait=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+    await away(server, "carol")
+    for i in range(60):
+        await server.push("alice", 1000 * "x")
+    await server.push("carol", "x")
+
+    def cpu():
+        with open(f"/proc/{server.process.pid}/stat") as f:
+            return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
+
+    before = cpu()
+    await asyncio.sleep(1)
+    check(cpu() - before <= 10, f"{cpu() - before} of 100 ticks in a second of doing nothing")
+    check((await server.stats())["queued"] > 0, "nothing was left to do")
+    slow.close()
+    await unacknowledged.close()
 
 
 async def ends_well(server, number):

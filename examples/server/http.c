@@ -351,7 +351,13 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
     switch (reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-        return server_is_stopping(server_of(wsi)) ? -1 : 0;
+        return server_is_full(server_of(wsi)) || server_is_stopping(server_of(wsi)) ? -1 : 0;
+    case LWS_CALLBACK_WSI_CREATE:
+        server_of(wsi)->connections++;
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        server_of(wsi)->connections--;
+        return 0;
     case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
         limit_send_buffer(wsi);
         return 0;

@@ -154,6 +154,7 @@ static int start(struct server *server)
     if (watch(server, push_poller_fd(server->hub.poller), "poller") < 0 ||
         watch(server, server->signals, "signals") < 0)
         return fail("lws does not watch the poller");
+    server->watched = server->connections;
     printf(strchr(o->listen, ':') == NULL ? "listening on http://%s:%d/\n" : "listening on http://[%s]:%d/\n",
            o->listen, lws_get_vhost_listen_port(server->vhost));
     return fflush(stdout) == 0 ? 0 : fail("standard output is closed");

@@ -13,6 +13,8 @@ struct server {
     struct lws_context *lws;
     struct lws_vhost *vhost;
     int signals;           /* a descriptor that tells of SIGINT and SIGTERM */
+    long connections;      /* and what else lws watches: it counts them alike */
+    long watched;          /* of them */
     unsigned signals_seen; /* 1: end in good order, 2: end at once */
     size_t ending;         /* connections that are told to end, and have not */
     unsigned char *buffer; /* what is being written: LWS_PRE bytes of it are lws's */
@@ -22,6 +24,11 @@ struct server {
 static inline struct server *server_of(struct lws *wsi)
 {
     return lws_context_user(lws_get_context(wsi));
+}
+
+static inline bool server_is_full(const struct server *server)
+{
+    return server->connections - server->watched >= (long)server->options.max_connections;
 }
 
 static inline bool server_is_stopping(const struct server *server)

@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE=1
 # The distribution's Python is not always the first in the path.
 find_python() {
     for python in python3 /usr/bin/python3; do
-        ! "$python" -c 'import websockets' || return 0
+        ! "$python" -c 'import websockets' 2>/dev/null || return 0
     done
     return 1
 }

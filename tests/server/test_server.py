@@ -24,6 +24,12 @@ def numbers(first, last):
     return [str(n) for n in range(first, last + 1)]
 
 
+def cpu(server):
+    """The processor's time that it took, in ticks of 10 ms."""
+    with open(f"/proc/{server.process.pid}/stat", encoding="ascii") as f:
+        return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
+
+
 async def push_numbers(server, user, first, last):
     for text in numbers(first, last):
         await server.push(user, text)
@@ -464,6 +470,28 @@ async def limits(server):
     equal((await server.stats())["sessions"], 2)
 
 
+@test("--max-connections", "10")
+async def connections(server):
+    held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(100)]
+    hung_up = [asyncio.create_task(reader.read()) for reader, _ in held]
+    await soon(lambda: sum(t.done() for t in hung_up) >= 90, "too many are hung up on")
+    equal(sum(t.done() for t in hung_up), 90)
+    before = cpu(server)
+    await asyncio.sleep(0.5)
+    check(cpu(server) - before <= 5, "it is busy with them")
+    for _, writer in held:
+        writer.close()
+    await asyncio.gather(*hung_up, return_exceptions=True)
+
+    async def served():
+        try:
+            return (await server.get("/stats")).status == 200
+        except OSError:
+            return False
+
+    await soon(served, "room again")
+
+
 @test()
 async def deleting(server):
     ws = [await server.ws("alice", str(i)) for i in range(3)]
@@ -727,14 +755,9 @@ async def idle(server):
     for i in range(60):
         await server.push("alice", 1000 * "x")
     await server.push("carol", "x")
-
-    def cpu():
-        with open(f"/proc/{server.process.pid}/stat") as f:
-            return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
-
-    before = cpu()
+    before = cpu(server)
     await asyncio.sleep(1)
-    check(cpu() - before <= 10, f"{cpu() - before} of 100 ticks in a second of doing nothing")
+    check(cpu(server) - before <= 10, f"{cpu(server) - before} of 100 ticks in a second of doing nothing")
     check((await server.stats())["queued"] > 0, "nothing was left to do")
     slow.close()
     await unacknowledged.close()

@@ -14,7 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { OWN_DESCRIPTORS = 64, HANGUP_AFTER_PINGS = 2, KEEPALIVE_SECONDS = 60 };
+enum { CONNECTIONS_DEFAULT = 15000, OWN_DESCRIPTORS = 64, HANGUP_AFTER_PINGS = 2, KEEPALIVE_SECONDS = 60 };
 
 /* ---- What lws watches besides sockets -------------------------------------------------------------------- */
 
@@ -68,18 +68,23 @@ static int watch(struct server *server, int fd, const char *protocol)
 
 /* ---- Starting -------------------------------------------------------------------------------------------- */
 
-static int allow_connections(size_t count)
+/* A descriptor for each connection; without a wish for so many, as many as the system allows, within reason. */
+static int allow_connections(struct options *o)
 {
     struct rlimit limit;
 
     getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = count + OWN_DESCRIPTORS;
+    if (o->max_connections == 0)
+        o->max_connections = limit.rlim_max < CONNECTIONS_DEFAULT + OWN_DESCRIPTORS
+                                 ? limit.rlim_max - OWN_DESCRIPTORS
+                                 : CONNECTIONS_DEFAULT;
+    limit.rlim_cur = o->max_connections + OWN_DESCRIPTORS;
     if (limit.rlim_cur > limit.rlim_max)
         limit.rlim_max = limit.rlim_cur; /* for root */
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return 0;
     fprintf(stderr, "push-server: --max-connections %zu: %s; ulimit -Hn tells how many descriptors are allowed\n",
-            count, strerror(errno));
+            o->max_connections, strerror(errno));
     return -1;
 }
 
@@ -136,13 +141,13 @@ static int fail(const char *what)
 
 static int start(struct server *server)
 {
-    const struct options *o = &server->options;
+    struct options *o = &server->options;
 
     server->buffer_size = message_max_size(o->max_message) + 1024;
     server->buffer = malloc(LWS_PRE + server->buffer_size);
     if (server->buffer == NULL)
         return fail("no memory");
-    if (allow_connections(o->max_connections) < 0)
+    if (allow_connections(o) < 0)
         return -1;
     if (catch_signals(server) < 0)
         return fail("no descriptor for signals");

@@ -17,7 +17,6 @@ static const struct options defaults = {
     .max_message = 16 << 10,
     .max_devices = 16,
     .max_users = 100000,
-    .max_connections = 15000,
     .window = 64,
     .send_buffer = 64 << 10,
     .grace = 60,
@@ -40,7 +39,7 @@ static const char usage[] =
     "  --max-message BYTES    a pushed text (16384)\n"
     "  --max-devices N        devices of a user (16)\n"
     "  --max-users N          users (100000)\n"
-    "  --max-connections N    connections (15000)\n"
+    "  --max-connections N    connections (15000, or as many as ulimit -Hn allows)\n"
     "connections:\n"
     "  --send-buffer BYTES    a socket's, in the kernel, 0 for the kernel's own choice (65536)\n"
     "  --ping SECONDS         between pings of a silent connection (20)\n"

@@ -14,10 +14,11 @@ struct options {
     size_t max_buffer, max_bytes; /* of a mailbox */
     size_t max_message;           /* bytes of a pushed text */
     size_t max_devices;           /* of a user */
-    size_t max_users, max_connections;
-    size_t window;        /* messages sent that a device has not acknowledged yet */
-    size_t send_buffer;   /* of a socket, in the kernel; 0: as the kernel likes */
-    unsigned grace, ping; /* seconds */
+    size_t max_users;
+    size_t max_connections; /* 0: as many as the system allows, within reason */
+    size_t window;          /* messages sent that a device has not acknowledged yet */
+    size_t send_buffer;     /* of a socket, in the kernel; 0: as the kernel likes */
+    unsigned grace, ping;   /* seconds */
     bool verbose;
 };
 

@@ -20,9 +20,16 @@ static struct hub *hub_of(struct connection *c)
 
 /* ---- Gaps that were told of, but perhaps not received ---------------------------------------------------- */
 
-static void keep_gap(struct device *d, const struct sent *s)
+/* There is room for all: no more messages than the window and the next have been put back and not pulled again. */
+static void keep_gap(struct connection *c, const struct sent *s)
 {
-    if (s->lost > 0 && d->gaps != NULL)
+    struct device *d = c->device;
+
+    if (s->lost == 0)
+        return;
+    if (d->gaps == NULL)
+        d->gaps = calloc(c->server->options.window + 1, sizeof *d->gaps);
+    if (d->gaps != NULL)
         d->gaps[d->gap_count++] = (struct gap){message_id(s->msg), s->lost};
 }
 
@@ -53,24 +60,22 @@ static bool pull(struct connection *c)
     return true;
 }
 
-static void put_back(struct device *d, struct sent *s)
+static void put_back(struct connection *c, struct sent *s)
 {
     if (s->msg == NULL)
         return;
-    keep_gap(d, s);
-    if (push_client_unpull(d->client, s->msg) < 0)
-        push_msg_unref(s->msg); /* the mailbox was closed, or there is no memory */
+    keep_gap(c, s);
+    if (push_client_unpull(c->device->client, s->msg) < 0)
+        push_msg_unref(s->msg); /* there is no memory */
     s->msg = NULL;
 }
 
 static void put_all_back(struct connection *c)
 {
-    struct device *d = c->device;
-
-    put_back(d, &c->next);
-    d->returned = c->count;
+    put_back(c, &c->next);
+    c->device->returned = c->count;
     while (c->count > 0)
-        put_back(d, &c->window[--c->count]);
+        put_back(c, &c->window[--c->count]);
 }
 
 /* Lets the oldest of the window go. */
@@ -84,17 +89,6 @@ static void forget(struct connection *c, size_t n)
 
 /* ---- The connection -------------------------------------------------------------------------------------- */
 
-static int allocate(struct connection *c, size_t capacity)
-{
-    struct device *d = c->device;
-
-    c->capacity = capacity;
-    c->window = calloc(capacity, sizeof *c->window);
-    if (d->gaps == NULL)
-        d->gaps = calloc(c->server->options.window + 1, sizeof *d->gaps);
-    return c->window == NULL || d->gaps == NULL ? -ENOMEM : 0;
-}
-
 int connection_open(struct connection *c, const char *user, const char *name, enum keep keep, size_t capacity,
                     bool *resumed)
 {
@@ -103,10 +97,11 @@ int connection_open(struct connection *c, const char *user, const char *name, en
     if (rc < 0)
         return rc;
     c->keep = keep;
-    rc = allocate(c, capacity);
-    if (rc < 0) {
+    c->capacity = capacity;
+    c->window = calloc(capacity, sizeof *c->window);
+    if (c->window == NULL) {
         connection_close(c);
-        return rc;
+        return -ENOMEM;
     }
     if (resumed != NULL)
         *resumed = was_there;

@@ -171,7 +171,10 @@ static int open_mailbox(struct hub *hub, struct device *d)
     close_handle(hub, d); /* the mailbox is the new client's now */
     d->client = client;
     push_client_set_data(client, d);
-    return push_poller_add(hub->poller, client, d);
+    int rc = push_poller_add(hub->poller, client, d);
+    if (rc < 0)
+        push_client_delete(client); /* it would not be served */
+    return rc;
 }
 
 int hub_attach(struct hub *hub, const char *user, const char *name, struct connection *c, bool *resumed)
@@ -189,7 +192,8 @@ int hub_attach(struct hub *hub, const char *user, const char *name, struct conne
         return -ENOMEM;
     rc = open_mailbox(hub, d);
     if (rc < 0) {
-        delete_device(hub, d);
+        if (d->client == NULL || is_closed(d))
+            delete_device(hub, d);
         return rc;
     }
     lws_dll2_remove(&d->in_away);
@@ -214,29 +218,26 @@ void hub_detach(struct hub *hub, struct device *d)
         wait_for_next(hub);
 }
 
-static bool end_device(struct hub *hub, struct device *d)
+static void end_device(struct hub *hub, struct device *d)
 {
     push_client_delete(d->client);
     if (d->connection != NULL)
         connection_end(d->connection, &farewell_deleted);
     else
         delete_device(hub, d);
-    return true;
 }
 
 size_t hub_delete(struct hub *hub, const char *user, const char *name)
 {
     size_t count = 0;
 
-    if (name != NULL) {
-        struct device *d = find_device(user, name);
-        return d != NULL && end_device(hub, d) ? 1 : 0;
-    }
     lws_start_foreach_dll_safe(struct lws_dll2 *, p, next, lws_dll2_get_head(&hub->devices))
     {
         struct device *d = lws_container_of(p, struct device, in_all);
-        if (strcmp(d->user->name, user) == 0)
-            count += end_device(hub, d);
+        if (strcmp(d->user->name, user) == 0 && (name == NULL || strcmp(d->name, name) == 0)) {
+            end_device(hub, d);
+            count++;
+        }
     }
     lws_end_foreach_dll_safe(p, next);
     return count;
@@ -308,7 +309,8 @@ int hub_init(struct hub *hub, const struct options *options, struct lws_context 
 {
     *hub = (struct hub){.options = options, .lws = lws, .started = lws_now_usecs()};
     pthread_mutex_init(&hub->push_lock, NULL);
-    lws_hex_random(lws, hub->boot, sizeof hub->boot);
+    if (lws_hex_random(lws, hub->boot, sizeof hub->boot) != 0)
+        return -EIO;
     hub->poller = push_poller_new();
     return hub->poller == NULL ? -errno : 0;
 }

@@ -41,7 +41,7 @@ struct device {
     struct connection *connection; /* NULL: away */
     uint64_t handed_over;          /* the last message that the kernel took for it */
     size_t returned;               /* sent, not acknowledged, put back when its last connection ended */
-    struct gap *gaps;              /* room for one more than the window */
+    struct gap *gaps;              /* NULL until there is one */
     size_t gap_count;
     char name[HUB_NAME_MAX + 1];
 };

@@ -4,6 +4,7 @@
  */
 #include "http.h"
 #include "server.h"
+#include "session.h"
 
 #include <errno.h>
 #include <signal.h>

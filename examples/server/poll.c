@@ -1,5 +1,5 @@
 /* GET /poll: a device that asks, and waits a while for an answer. */
-#include "http.h"
+#include "answer.h"
 #include "server.h"
 #include "transports.h"
 
@@ -40,9 +40,9 @@ static const struct refusal *read_question(struct connection *c, struct question
     if (refusal == NULL)
         refusal = request_device(c->wsi, q->device);
     if (refusal == NULL)
-        refusal = request_number(c->wsi, "wait", WAIT_MAX, &q->wait);
+        refusal = request_number(c->wsi, "wait", 0, WAIT_MAX, &q->wait);
     if (refusal == NULL)
-        refusal = request_number(c->wsi, "max", c->server->options.window, &q->max);
+        refusal = request_number(c->wsi, "max", 1, c->server->options.window, &q->max);
     if (refusal == NULL)
         refusal = read_acknowledgement(c, q);
     return refusal;
@@ -52,14 +52,21 @@ static const struct refusal *read_question(struct connection *c, struct question
  * by the acknowledgement in the next question. */
 static const struct refusal *open_connection(struct connection *c, const struct question *q)
 {
-    size_t max = q->max > 0 ? q->max : 1;
     enum keep keep = q->acks ? KEEP_UNTIL_ACKNOWLEDGED : KEEP_UNTIL_HANDED_OVER;
-    int rc = connection_open(c, q->user, q->device, keep, max, NULL);
+    int rc = connection_open(c, q->user, q->device, keep, q->max, NULL);
     if (rc == 0 && q->received)
         connection_received(c, q->id);
     else if (rc == 0 && !q->acks)
         connection_received_as_handed_over(c);
     return request_refused(rc);
+}
+
+/* It has waited as long as it wants to. */
+static int timer(struct session *s)
+{
+    s->poll.waited = true;
+    lws_callback_on_writable(s->connection.wsi);
+    return 0;
 }
 
 int poll_begin(struct session *s)
@@ -77,9 +84,7 @@ int poll_begin(struct session *s)
     if (q.wait > 0)
         lws_set_timer_usecs(c->wsi, (lws_usec_t)q.wait * LWS_US_PER_SEC);
     else
-        s->poll.waited = true;
-    if (q.wait == 0)
-        lws_callback_on_writable(c->wsi);
+        timer(s);
     connection_ready(c);
     return 0;
 }
@@ -171,13 +176,6 @@ static int writeable(struct session *s)
     if (connection_fetch(c))
         return begin_answer(s);
     return s->poll.waited ? answer_nothing(c) : 0;
-}
-
-static int timer(struct session *s)
-{
-    s->poll.waited = true;
-    lws_callback_on_writable(s->connection.wsi);
-    return 0;
 }
 
 static const struct transport transport = {writeable, timer};

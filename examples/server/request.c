@@ -7,7 +7,7 @@
 static const struct refusal bad_name = {400, "a name is 1 to 64 bytes of UTF-8 without control characters"};
 static const struct refusal no_user = {400, "the URL lacks user=NAME"};
 static const struct refusal no_device = {400, "the URL lacks device=NAME"};
-static const struct refusal bad_number = {400, "a number in the URL is none, or too large"};
+static const struct refusal bad_number = {400, "a number is none, or out of range"};
 static const struct refusal foreign = {403, "a page of another site may not do that"};
 static const struct refusal no_token = {401, "this needs the header Authorization: Bearer TOKEN"};
 static const struct refusal no_length = {411, "the body needs a Content-Length"};
@@ -71,26 +71,26 @@ const struct refusal *request_device(struct lws *wsi, char out[NAME_SIZE])
 }
 
 /* Digits only; strtoull would take a sign. */
-static bool read_number(const char *text, uint64_t max, uint64_t *out)
+static bool read_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
     char *end;
 
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || n > max)
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || n < min || n > max)
         return false;
     *out = n;
     return true;
 }
 
-const struct refusal *request_number(struct lws *wsi, const char *arg, uint64_t max, uint64_t *out)
+const struct refusal *request_number(struct lws *wsi, const char *arg, uint64_t min, uint64_t max, uint64_t *out)
 {
     char text[24];
     int n = request_arg(wsi, arg, text, sizeof text);
 
     if (n == -ENOENT)
         return NULL;
-    return n >= 0 && read_number(text, max, out) ? NULL : &bad_number;
+    return n >= 0 && read_number(text, min, max, out) ? NULL : &bad_number;
 }
 
 const struct refusal *request_origin(struct lws *wsi)
@@ -131,7 +131,7 @@ const struct refusal *request_length(struct lws *wsi, uint64_t *size)
     *size = 0;
     if (n == 0)
         return lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0 ? &no_length : NULL;
-    return n > 0 && read_number(text, INT64_MAX, size) ? NULL : &bad_number;
+    return n > 0 && read_number(text, 0, INT64_MAX, size) ? NULL : &bad_number;
 }
 
 const struct refusal *request_refused(int rc)

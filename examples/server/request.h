@@ -25,8 +25,8 @@ const struct refusal *request_device(struct lws *wsi, char out[NAME_SIZE]);
 /* A name that need not be there: it is empty then. */
 const struct refusal *request_optional_name(struct lws *wsi, const char *arg, char out[NAME_SIZE]);
 
-/* A number of 0..max; *out stays where the argument is not there. */
-const struct refusal *request_number(struct lws *wsi, const char *arg, uint64_t max, uint64_t *out);
+/* A number of min..max; *out stays where the argument is not there. */
+const struct refusal *request_number(struct lws *wsi, const char *arg, uint64_t min, uint64_t max, uint64_t *out);
 
 /* A page of another site may not use this server in its visitor's name. */
 const struct refusal *request_origin(struct lws *wsi);

@@ -1,5 +1,5 @@
 /* GET /events: a device on a stream of Server-Sent Events. */
-#include "http.h"
+#include "answer.h"
 #include "server.h"
 #include "transports.h"
 

@@ -1,5 +1,5 @@
 /* GET /ws: a device on a WebSocket. */
-#include "http.h"
+#include "answer.h"
 #include "server.h"
 #include "transports.h"
 
@@ -34,7 +34,7 @@ const struct refusal *ws_check(struct lws *wsi)
     if (refusal == NULL)
         refusal = request_device(wsi, device);
     if (refusal == NULL)
-        refusal = request_number(wsi, "ack", 1, &acks);
+        refusal = request_number(wsi, "ack", 0, 1, &acks);
     if (refusal == NULL)
         refusal = request_refused(hub_admit(&server_of(wsi)->hub, user, device));
     return refusal;
@@ -48,7 +48,7 @@ int ws_begin(struct session *s)
 
     request_user(c->wsi, user);
     request_device(c->wsi, device);
-    request_number(c->wsi, "ack", 1, &acks);
+    request_number(c->wsi, "ack", 0, 1, &acks);
     int rc =
         acks ? connection_open(c, user, device, KEEP_UNTIL_ACKNOWLEDGED, c->server->options.window, &s->ws.resumed)
              : connection_open(c, user, device, KEEP_UNTIL_HANDED_OVER, 1, &s->ws.resumed);

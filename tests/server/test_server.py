@@ -384,6 +384,35 @@ async def a_poll_that_is_broken_off(server):
     equal(texts(await server.poll(**GOOD, wait=0)), numbers(1, 20))
 
 
+@test()
+async def one_request_after_another(server):
+    """On one connection: a request while another is not answered is no use, but does no harm."""
+    poll = b"GET /poll?user=alice&device=phone&wait=%d HTTP/1.1\r\nHost: x\r\n\r\n"
+    stats = b"GET /stats HTTP/1.1\r\nHost: x\r\n\r\n"
+    upgrade = b"GET /ws?user=alice&device=phone HTTP/1.1\r\nHost: x\r\n" + UPGRADE
+    push = b"POST /push?user=bob HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe"
+    for first, second in [(poll % 30, stats), (poll % 30, poll % 0), (poll % 30, upgrade), (push, stats),
+                          (b"GET /events?user=alice&device=phone HTTP/1.1\r\nHost: x\r\n\r\n", upgrade)]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(first)
+        if first is not push:
+            await server.connected(1)
+        writer.write(second)
+        if first is not push:  # of which the second request is the rest
+            await asyncio.wait_for(reader.read(), DEADLINE)
+        writer.close()
+        await server.connected(0)
+    await server.push("alice", "still there")
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(poll % 1)
+    check(b"still there" in await asyncio.wait_for(reader.readuntil(b"]}\n"), DEADLINE), "a poll")
+    writer.write(upgrade)  # after an answer all is well; the poll's second must not matter any more
+    await asyncio.wait_for(reader.readuntil(b'"hello"'), DEADLINE)
+    await asyncio.sleep(1.2)
+    await server.push("alice", "on the WebSocket")
+    await asyncio.wait_for(reader.readuntil(b"on the WebSocket"), DEADLINE)
+
+
 # ---- Devices that come and go ---------------------------------------------------------------------------------
 
 

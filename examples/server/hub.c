@@ -322,8 +322,9 @@ void hub_destroy(struct hub *hub)
     while ((first = lws_dll2_get_head(&hub->devices)) != NULL) {
         struct device *d = lws_container_of(first, struct device, in_all);
         if (d->connection != NULL)
-            connection_close(d->connection);
-        delete_device(hub, d);
+            connection_close(d->connection); /* it may have gone with that */
+        else
+            delete_device(hub, d);
     }
     lws_sul_cancel(&hub->grace_timer);
     push_poller_free(hub->poller);

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+enum { ANSWER_SIZE = 8192 /* bytes of headers, and of statistics */ };
 enum { CONNECTIONS_DEFAULT = 15000, OWN_DESCRIPTORS = 64, HANGUP_AFTER_PINGS = 2, KEEPALIVE_SECONDS = 60 };
 
 /* ---- What lws watches besides sockets -------------------------------------------------------------------- */
@@ -144,7 +145,7 @@ static int start(struct server *server)
 {
     struct options *o = &server->options;
 
-    server->buffer_size = message_max_size(o->max_message) + 1024;
+    server->buffer_size = message_max_size(o->max_message) + ANSWER_SIZE;
     server->buffer = malloc(LWS_PRE + server->buffer_size);
     if (server->buffer == NULL)
         return fail("no memory");

@@ -792,6 +792,26 @@ async def idle(server):
     await unacknowledged.close()
 
 
+@test("--max-message", "1", "--max-devices", "12")
+async def the_longest_statistics(server):
+    user = 64 * '"'
+    for i in range(12):
+        await away(server, user, f"{i:\\>64}")
+    stats = await server.stats()
+    equal([d["user"] for d in stats["slowest"]], 10 * [user])
+    await server.push(user, "\1")
+    equal(texts(await server.poll(user, f"{0:\\>64}")), ["\1"])
+
+
+@test("--max-buffer", "1", "--overflow", "disconnect", "--window", "1")
+async def the_end_with_one_too_slow(server):
+    await server.ws(**GOOD, ack=1)
+    for _ in range(5):
+        await server.push("alice", "x")
+    server.signal()
+    server.signal()
+
+
 async def ends_well(server, number):
     ws, acks = await server.ws("alice", "1"), await server.ws("alice", "2", ack=1)
     stream = await server.events("alice", "3")

@@ -27,6 +27,7 @@ enum {
     ACK_EVERY = 4,  /* messages: less than the server's window */
     ENVELOPE = 512, /* what a frame holds besides the text */
     EVENTS = 256,
+    OWN_DESCRIPTORS = 16,
     PATIENCE_MS = 30000,
 };
 
@@ -370,10 +371,21 @@ static void finish(struct load *l)
     close(l->epoll);
 }
 
+static void allow_descriptors(unsigned long count)
+{
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = count;
+    if (limit.rlim_max < count)
+        limit.rlim_max = count; /* for root */
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        fail("%lu descriptors: %s", count, strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
     struct load l = {.server = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
-    struct rlimit limit;
 
     if (argc != 6) {
         fputs("usage: load PORT PID CLIENTS MESSAGES SIZE\n", stderr);
@@ -388,9 +400,7 @@ int main(int argc, char **argv)
     l.client = calloc(l.clients + 1, sizeof *l.client);
     l.reached = calloc(l.messages + 2, sizeof *l.reached);
     l.epoll = epoll_create1(EPOLL_CLOEXEC);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    allow_descriptors(l.clients + OWN_DESCRIPTORS);
     if (l.client == NULL || l.reached == NULL || l.epoll < 0 || l.clients == 0 || l.messages == 0)
         fail("cannot begin");
 

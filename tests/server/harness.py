@@ -72,7 +72,8 @@ class Server:
 
     def __init__(self, program, www, options=()):
         self.process = subprocess.Popen(
-            [program, "--port", "0", "--www", www, *options],
+            # It ends with the tests, whatever ends them.
+            ["setpriv", "--pdeathsig", "KILL", program, "--port", "0", "--www", www, *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)/\n", line)

@@ -69,6 +69,14 @@ need_build_tools() {
     need cmake command -v cmake
 }
 
+# What examples/server is made of.
+need_server() {
+    need_build_tools
+    need pkg-config command -v pkg-config
+    need libwebsockets-dev pkg-config --exists 'libwebsockets >= 4.1'
+    need libjansson-dev pkg-config --exists jansson
+}
+
 # build DIR [CMAKE-OPTION...]: configures and builds, all of it or what $targets names; what it printed is shown where
 # it fails.
 targets=
@@ -82,6 +90,13 @@ build() {
     fi
     cat "$build_dir/build.log"
     return 1
+}
+
+# build_server DIR [CMAKE-OPTION...]: examples/server and the library, no more.
+build_server() {
+    server_dir=$1
+    shift
+    build "$server_dir" -DPUSH_BUILD_TESTS=OFF -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_BUILD_SERVER=ON "$@"
 }
 
 # A cache of another place (the checkout was moved or copied) cannot be used.

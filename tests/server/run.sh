@@ -1,0 +1,146 @@
+#!/bin/sh
+# sh tests/server/run.sh [--all]: the notification server of examples/server: what it promises, test by test, as it is and
+# under the sanitizers; the commands in its README; and a load of WebSocket clients, 2000, or with --all 10 000.
+. "$(dirname -- "$0")/../lib.sh"
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+
+case ${1-} in
+'') clients=2000 messages=100 ;;
+--all) clients=10000 messages=100 ;;
+*)
+    echo "usage: sh tests/server/run.sh [--all]" >&2
+    exit 2
+    ;;
+esac
+
+passed=0
+failed=0
+skipped=0
+dir=$root/build/server-tests
+export PYTHONDONTWRITEBYTECODE=1
+
+# The distribution's Python is not always the first in the path.
+find_python() {
+    for python in python3 /usr/bin/python3; do
+        ! "$python" -c 'import websockets' 2>/dev/null || return 0
+    done
+    return 1
+}
+
+finish() {
+    total="$passed passed, $failed failed"
+    [ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
+    echo "$total"
+    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+    exit
+}
+
+# count NAME SCRIPT ARGUMENT...: runs a script that ends with its total.
+count() {
+    name=$1
+    shift
+    say "$name"
+    { "$python" "$@" 2>&1 </dev/null || true; } | tee "$scratch/log"
+    result=$(tail -n 1 "$scratch/log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+    if [ -z "$result" ]; then
+        say "$name: no result"
+        failed=$((failed + 1))
+        return
+    fi
+    passed=$((passed + ${result% *}))
+    failed=$((failed + ${result#* }))
+    echo "figure: $name: ${result% *} of $((${result% *} + ${result#* }))"
+}
+
+# with_build NAME [CMAKE-OPTION...]: true where it builds.
+with_build() {
+    build=$1
+    shift
+    say "$build: building"
+    build_server "$dir/$build" -DPUSH_WERROR=ON "$@" && return
+    say "$build: the build failed"
+    failed=$((failed + 1))
+    return 1
+}
+
+# Starts the server in the background with these options; sets $server and $port.
+start_server() {
+    "$dir/gcc/examples/server/push-server" --port 0 "$@" >"$scratch/said" &
+    server=$!
+    for _ in $(seq 100); do
+        port=$(sed -n 's/^listening on .*:\([0-9]*\)\/$/\1/p' "$scratch/said")
+        [ -z "$port" ] || return 0
+        sleep 0.1
+    done
+    say "the server does not begin"
+    return 1
+}
+
+# Small mailboxes and small buffers, so that the client that does not read loses something soon.
+load() {
+    say "load: $clients clients"
+    if ! (ulimit -n $((clients + 200))) 2>/dev/null; then
+        say "skipped: only $(ulimit -Hn) descriptors are allowed here"
+        skipped=$((skipped + 1))
+        return
+    fi
+    if start_server --max-devices $((clients + 1)) --max-connections $((clients + 100)) --max-buffer 32 --send-buffer 4096 &&
+        "$dir/gcc/examples/server/load" "$port" "$server" "$clients" "$messages" 400 >"$scratch/load"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+    sed 's/^/figure: /' "$scratch/load"
+    kill "$server"
+    wait "$server" || { say "the server's exit status is $?" && failed=$((failed + 1)); }
+}
+
+# The command that the READMEs name.
+run_by_hand() {
+    say "examples/run.sh server"
+    sh "$root/examples/run.sh" server --port 0 >"$scratch/hand" 2>&1 &
+    hand=$!
+    command=
+    for _ in $(seq 600); do
+        command=$(sed -n 's/^try: *\(curl .*\)/\1 -s/p' "$scratch/hand")
+        [ -z "$command" ] || break
+        kill -0 "$hand" 2>/dev/null || break
+        sleep 0.1
+    done
+    if sh -c "${command:-false}" | tee "$scratch/answer" && grep -q '"delivered":0' "$scratch/answer" &&
+        kill "$hand" && wait "$hand"; then
+        passed=$((passed + 1))
+    else
+        cat "$scratch/hand"
+        failed=$((failed + 1))
+    fi
+}
+
+need_server
+need clang compiles clang
+need curl command -v curl
+need python3 command -v python3
+need python3-websockets find_python
+install_missing || true
+if ! pkg-config --exists libwebsockets jansson || ! find_python; then
+    say "skipped: this system has no libwebsockets, jansson, or websockets for Python"
+    skipped=1
+    finish
+fi
+
+if with_build gcc -DCMAKE_C_COMPILER=gcc; then
+    server=$dir/gcc/examples/server/push-server
+    count "tests" "$root/tests/server/test_server.py" "$server" "$root/examples/server/www"
+    count "commands in the README" "$root/tests/server/readme.py" "$server" "$root/examples/server/www" \
+        "$root/examples/server/README.md"
+    load
+fi
+if with_build gcc-address -DCMAKE_C_COMPILER=gcc -DPUSH_SANITIZE=address,undefined; then
+    count "tests under the address and undefined behaviour sanitizers" "$root/tests/server/test_server.py" \
+        "$dir/gcc-address/examples/server/push-server" "$root/examples/server/www"
+fi
+if with_build clang -DCMAKE_C_COMPILER=clang; then
+    passed=$((passed + 1))
+fi
+run_by_hand
+finish

@@ -98,15 +98,21 @@ class Admin {
 
     async ask() {
         const began = performance.now();
+        const stats = await this.stats();
+        if (stats)
+            this.answered(stats, performance.now());
+        else
+            this.unanswered();
+        setTimeout(() => this.ask(), Math.max(0, EVERY - (performance.now() - began)));
+    }
+
+    async stats() {
         try {
             const response = await fetch('/stats', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
-            if (!response.ok)
-                throw new Error(`status ${response.status}`);
-            this.answered(await response.json(), performance.now());
+            return response.ok ? await response.json() : null;
         } catch {
-            this.unanswered();
+            return null;
         }
-        setTimeout(() => this.ask(), Math.max(0, EVERY - (performance.now() - began)));
     }
 
     answered(stats, at) {
@@ -128,7 +134,7 @@ class Admin {
         this.enter('waiting', 'No answer');
         if (!this.paused)
             for (const chart of Object.values(this.charts))
-                chart.add([null, null]);
+                chart.add();
     }
 
     enter(state, label) {

@@ -40,10 +40,11 @@ export class Chart {
         this.#draw(host);
     }
 
-    add(values) {
-        values.forEach((value, series) => {
-            this.#values[series].shift();
-            this.#values[series].push(value);
+    // A value of each series; without any, a gap.
+    add(latest = []) {
+        this.#values.forEach((values, series) => {
+            values.shift();
+            values.push(latest[series] ?? null);
         });
         this.#show();
     }

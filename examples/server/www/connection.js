@@ -31,7 +31,7 @@ export class Connection extends EventTarget {
         addEventListener('online', () => this.#hasten());
         addEventListener('offline', () => this.#socket && this.#lost());
         document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#hasten());
-        addEventListener('pagehide', () => this.#leave());
+        addEventListener('pagehide', () => this.#flush());
         addEventListener('pageshow', (event) => event.persisted && this.connect());
     }
 
@@ -95,11 +95,6 @@ export class Connection extends EventTarget {
     #hasten() {
         if (this.state.name === 'waiting')
             this.connect();
-    }
-
-    #leave() {
-        this.#flush();
-        this.#drop();
     }
 
     #drop() {

@@ -70,14 +70,14 @@ static size_t take_locked(push_client *c, push_msg **msgs, size_t max, size_t *g
 
 /* ---- Pulls that wait ---- */
 
-static void list_add(struct receiver **list, struct receiver *receiver)
+static void receivers_add(struct receiver **list, struct receiver *receiver)
 {
     receiver->next = *list;
     *list = receiver;
 }
 
 /* Where it is in that list. */
-static void list_remove(struct receiver **list, const struct receiver *receiver)
+static void receivers_remove(struct receiver **list, const struct receiver *receiver)
 {
     while (*list && *list != receiver)
         list = &(*list)->next;
@@ -93,7 +93,7 @@ void push__hand_over_locked(push_client *c, push_msg *msg)
     else
         receiver = push__waitq_wake(&c->sleepers);
     receiver->msg = msg;
-    list_add(&c->extra->handed, receiver);
+    receivers_add(&c->extra->handed, receiver);
 }
 
 static void begin_to_wait_locked(push_client *c)
@@ -107,7 +107,7 @@ static void end_to_wait_locked(push_client *c, struct receiver *self)
     if (!is_rendezvous(c))
         return;
     c->extra->waiting--;
-    list_remove(&c->extra->handed, self);
+    receivers_remove(&c->extra->handed, self);
 }
 
 /* What a pull was handed goes to another, or back to the front. */
@@ -153,7 +153,7 @@ static void yield_locked(push_client *c, const struct deadline *deadline, struct
     unsigned yielded = 0;
     unsigned looks = 0;
     if (is_rendezvous(c))
-        list_add(&c->extra->awake, self);
+        receivers_add(&c->extra->awake, self);
     lock_release(&c->lock);
     while (yielded < yields && word_of(c) == seen && !push__deadline_passed(deadline)) {
         looks = spins ? push__spin_while(&c->word, seen) : 0;
@@ -164,7 +164,7 @@ static void yield_locked(push_client *c, const struct deadline *deadline, struct
     }
     lock_acquire(&c->lock);
     if (is_rendezvous(c))
-        list_remove(&c->extra->awake, self);
+        receivers_remove(&c->extra->awake, self);
     if (word_of(c) != seen) {
         c->patience = patience_after_yield(c->patience, yielded);
         c->spins = spinning_pays_locked(c, looks);

@@ -194,10 +194,10 @@ int push__nats_outbox_wait(struct outbox *outbox, int timeout_ms)
     int rc = 0;
 
     pthread_mutex_lock(&outbox->lock);
-    for (uint64_t end = outbox->tail; outbox->head < end && rc == 0;)
+    for (uint64_t end = outbox->tail; outbox->settled < end && rc == 0;)
         if (timeout_ms == 0)
             rc = -EAGAIN;
-        else if (!cond_wait_until(&outbox->room, &outbox->lock, deadline) && outbox->head < end)
+        else if (!cond_wait_until(&outbox->room, &outbox->lock, deadline) && outbox->settled < end)
             rc = -ETIMEDOUT;
     pthread_mutex_unlock(&outbox->lock);
     return rc;
@@ -390,6 +390,8 @@ static void *sender(void *arg)
             settle(outbox, letters, n);
             push__nats_counts_free(forgotten);
             pthread_mutex_lock(&outbox->lock);
+            outbox->settled = outbox->head;
+            pthread_cond_broadcast(&outbox->room);
         } else if (outbox->stopping) {
             break;
         } else if (acknowledgement_late_locked(outbox, now)) {

@@ -54,6 +54,7 @@ struct outbox {
     struct counts counts;
     struct letter **ring; /* max_letters of them; letter i is in ring[i % max_letters] */
     uint64_t head, next, tail;
+    uint64_t settled;  /* what is below has left, and whoever asked was told */
     uint64_t furthest; /* the highest `next` ever: what is below is sent again */
     size_t bytes;
     natsConnection *connection; /* NULL: none to send on */

@@ -286,6 +286,74 @@ static void begin_or_join_burst(void)
     answer("%d", pthread_create(&burst.thread, NULL, push_numbers, &burst));
 }
 
+/* ---- Churn ----------------------------------------------------------------------------------------------- */
+
+enum { CHURNERS = 3, CHURN_SESSIONS = 8 };
+
+struct churner {
+    pthread_t thread;
+    uint64_t seed;
+    long rounds, pushed, pulled, failed;
+};
+
+static uint32_t dice(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*seed >> 33);
+}
+
+/* A device that comes, under a name that others may have too, listens a little, and goes. */
+static void come_and_go(struct churner *churner, push_id session)
+{
+    push_client_options options = {.max_buffer = 4, .overflow = PUSH_DROP_OLDEST, .duplicate = PUSH_TAKEOVER};
+    if (dice(&churner->seed) % 4 == 0) /* a subscription that waits to be confirmed, and may be left before it is */
+        options.duplicate = PUSH_REPLACE;
+    push_client *c = push_nats_client_open(node, session, push_id_int(dice(&churner->seed) % 3), &options,
+                                           (int)(dice(&churner->seed) % 3) * 5);
+    if (!c) {
+        churner->failed++;
+        return;
+    }
+    push_msg *msg;
+    while (push_client_pull(c, &msg, 0) >= 0) {
+        churner->pulled++;
+        push_msg_unref(msg);
+    }
+    churner->failed += push_nats_client_close(node, c) < 0;
+}
+
+static void *churn_thread(void *arg)
+{
+    struct churner *churner = arg;
+    for (long i = 0; i < churner->rounds; i++) {
+        push_id session = push_id_int(dice(&churner->seed) % CHURN_SESSIONS);
+        come_and_go(churner, session);
+        push_msg *msg = push_msg_new("churn", 5);
+        push_nats_report report;
+        push_nats_push(node, push_id_int(dice(&churner->seed) % CHURN_SESSIONS), msg, PUSH_ID_NONE, 0, &report);
+        push_msg_unref(msg);
+        churner->pushed += report.queued;
+    }
+    return NULL;
+}
+
+static void churn(void)
+{
+    struct churner churners[CHURNERS];
+    long rounds = number(), pushed = 0, pulled = 0, failed = 0;
+    for (uint64_t i = 0; i < CHURNERS; i++) {
+        churners[i] = (struct churner){.seed = i + (uint64_t)getpid(), .rounds = rounds};
+        pthread_create(&churners[i].thread, NULL, churn_thread, &churners[i]);
+    }
+    for (int i = 0; i < CHURNERS; i++) {
+        pthread_join(churners[i].thread, NULL);
+        pushed += churners[i].pushed;
+        pulled += churners[i].pulled;
+        failed += churners[i].failed;
+    }
+    answer("%ld %ld %ld", pushed, pulled, failed);
+}
+
 /* ---- The node -------------------------------------------------------------------------------------------- */
 
 static void connect_node(void)
@@ -373,6 +441,8 @@ static void obey(const char *command)
         answer("%llu", atomic_load(&told_refused));
     else if (strcmp(command, "unpublished") == 0)
         answer("%llu", atomic_load(&told_unpublished));
+    else if (strcmp(command, "churn") == 0)
+        churn();
     else if (strcmp(command, "fill") == 0)
         fill();
     else

@@ -261,20 +261,29 @@ static bool catch_up(struct push_nats *n)
 
 /* ---- Confirmations, counts, the position ----------------------------------------------------------------- */
 
+static void set_unconfirmed(struct push_nats *n, bool unconfirmed)
+{
+    pthread_mutex_lock(&n->lock);
+    n->unconfirmed = unconfirmed;
+    pthread_mutex_unlock(&n->lock);
+}
+
 /* What was sent before a ping that is answered has reached the server. */
 static bool confirm_sent(struct push_nats *n)
 {
-    uint64_t generation, mark = push__nats_outbox_mark(&n->outbox, &generation);
-    if (mark > 0) {
-        if (natsConnection_FlushTimeout(n->connection, FENCE_MS) != NATS_OK)
-            return false;
-        push__nats_outbox_confirm(&n->outbox, mark, generation);
-    }
-    pthread_mutex_lock(&n->lock);
-    n->unconfirmed = mark > 0; /* more may have been sent meanwhile */
-    pthread_mutex_unlock(&n->lock);
+    uint64_t generation, mark;
+    bool ok = true;
+
     n->fence_at = clock_ms() + FENCE_PAUSE_MS;
-    return true;
+    set_unconfirmed(n, false); /* first: whoever sends after the mark sets it again */
+    if (!push__nats_outbox_mark(&n->outbox, &mark, &generation))
+        return true;
+    set_unconfirmed(n, true);
+    if (mark > 0)
+        ok = natsConnection_FlushTimeout(n->connection, FENCE_MS) == NATS_OK;
+    if (ok)
+        push__nats_outbox_confirm(&n->outbox, mark, generation);
+    return ok;
 }
 
 static void count_dropped(struct push_nats *n)

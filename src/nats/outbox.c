@@ -141,15 +141,15 @@ void push__nats_outbox_offline(struct outbox *outbox)
     pthread_mutex_unlock(&outbox->lock);
 }
 
-uint64_t push__nats_outbox_mark(struct outbox *outbox, uint64_t *generation)
+bool push__nats_outbox_mark(struct outbox *outbox, uint64_t *mark, uint64_t *generation)
 {
     pthread_mutex_lock(&outbox->lock);
-    bool unconfirmed =
-        outbox->connection && outbox->next > outbox->head && !(*slot(outbox, outbox->next - 1))->done;
-    uint64_t mark = unconfirmed ? outbox->next : 0;
+    bool unconfirmed = outbox->connection && outbox->next > outbox->head && !(*slot(outbox, outbox->next - 1))->done;
+    bool more = unconfirmed || outbox->sending;
+    *mark = unconfirmed ? outbox->next : 0;
     *generation = outbox->generation;
     pthread_mutex_unlock(&outbox->lock);
-    return mark;
+    return more;
 }
 
 void push__nats_outbox_confirm(struct outbox *outbox, uint64_t mark, uint64_t generation)

@@ -83,6 +83,23 @@ static void order_is_kept(void **state)
     assert_int_equal(stat_of(a, "queued"), 0);
 }
 
+/* Whatever the sender and the keeper do at that moment, a confirmation comes for the last message, too. */
+static void every_message_is_confirmed(void **state)
+{
+    (void)state;
+    struct server *server = start_server();
+    struct node *a = connected_node(server, "");
+    long pushed = 0;
+    for (int round = 0; round < SCALED(600); round++) {
+        int count = 1 + round * 37 % 1000;
+        assert_int_equal(ask_number(a, "many %s 0 %d -1 %d", E("alice"), count, round % 3 == 0 ? 7 : 0), count);
+        assert_answer(a, "0", "flush 10000");
+        pushed += count;
+    }
+    assert_int_equal(stat_of(a, "published"), pushed);
+    assert_int_equal(stat_of(a, "resent"), 0);
+}
+
 /* Ids that would be lines of the protocol, wildcards, or other sessions' subjects. */
 static void hostile_ids(void **state)
 {
@@ -248,6 +265,7 @@ int main(void)
         CLUSTER_TEST(no_message_comes_back),
         CLUSTER_TEST(the_exception_holds_on_all_nodes),
         CLUSTER_TEST(order_is_kept),
+        CLUSTER_TEST(every_message_is_confirmed),
         CLUSTER_TEST(hostile_ids),
         CLUSTER_TEST(subscribed_exactly_while_joined),
         CLUSTER_TEST(a_subscription_lingers),

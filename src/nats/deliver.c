@@ -151,6 +151,15 @@ void push__nats_on_message(natsConnection *connection, natsSubscription *subscri
     natsMsg_Destroy(msg);
 }
 
+bool push__nats_origin_unsure(struct interest *interest, natsMsg *msg)
+{
+    struct origin origin = origin_of(msg);
+    pthread_mutex_lock(&interest->node->lock);
+    bool unsure = push__nats_peers_unsure(&interest->peers, &origin);
+    pthread_mutex_unlock(&interest->node->lock);
+    return unsure;
+}
+
 void push__nats_deliver_fetched(struct interest *interest, natsMsg *msg, bool may_have_missed)
 {
     struct push_nats *n = interest->node;

@@ -221,13 +221,15 @@ static natsStatus fetch(struct interest *interest)
 {
     struct push_nats *n = interest->node;
     uint64_t from = interest->sequence;
-    bool evicted = false;
+    bool evicted = false, asked = false;
 
     for (int i = 0; i < CATCH_UP_MESSAGES; i++) {
         natsMsg *msg = NULL;
         natsStatus status = push__nats_stream_next(n, interest->subject, interest->sequence + 1, &msg);
-        if (status == NATS_OK && i == 0)
+        if (status == NATS_OK && !asked && push__nats_origin_unsure(interest, msg)) {
             status = push__nats_stream_evicted(n, interest->subject, from, &evicted);
+            asked = true;
+        }
         if (status == NATS_OK)
             push__nats_deliver_fetched(interest, msg, evicted);
         natsMsg_Destroy(msg);

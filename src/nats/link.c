@@ -111,6 +111,8 @@ static natsStatus set_behaviour(natsOptions *options, struct push_nats *n)
     if (status == NATS_OK)
         status = natsOptions_UseGlobalMessageDelivery(options, true); /* else, a thread for each session */
     if (status == NATS_OK)
+        status = natsOptions_SetSendAsap(options, true);
+    if (status == NATS_OK)
         status = natsOptions_SetTimeout(options, CONNECT_MS);
     if (status == NATS_OK)
         status = natsOptions_SetWriteDeadline(options, WRITE_MS);

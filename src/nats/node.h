@@ -136,6 +136,8 @@ void push__nats_on_message(natsConnection *connection, natsSubscription *subscri
 /* A message that the keeper fetched while the interest is BEHIND. may_have_missed: some may have left the history.
  */
 void push__nats_deliver_fetched(struct interest *interest, natsMsg *msg, bool may_have_missed);
+/* Whether may_have_missed makes a difference to it. */
+bool push__nats_origin_unsure(struct interest *interest, natsMsg *msg);
 /* Of a header; 0 where there is none. */
 uint64_t push__nats_header_number(natsMsg *msg, const char *key);
 

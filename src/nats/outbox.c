@@ -144,7 +144,8 @@ void push__nats_outbox_offline(struct outbox *outbox)
 bool push__nats_outbox_mark(struct outbox *outbox, uint64_t *mark, uint64_t *generation)
 {
     pthread_mutex_lock(&outbox->lock);
-    bool unconfirmed = outbox->connection && outbox->next > outbox->head && !(*slot(outbox, outbox->next - 1))->done;
+    bool unconfirmed =
+        outbox->connection && outbox->next > outbox->head && !(*slot(outbox, outbox->next - 1))->done;
     bool more = unconfirmed || outbox->sending;
     *mark = unconfirmed ? outbox->next : 0;
     *generation = outbox->generation;

@@ -88,8 +88,8 @@ void push__nats_outbox_online(struct outbox *outbox, natsConnection *connection,
 /* There is none any more. Waits until the sender has let go of it: no longer than libnats' write deadline. */
 void push__nats_outbox_offline(struct outbox *outbox);
 
-/* Before *mark, all letters were sent, on the connection of that generation; 0: all of them are confirmed. Returns true
- * where more will have to be confirmed; after false, `sent` is called for the next letter. */
+/* Before *mark, all letters were sent, on the connection of that generation; 0: all of them are confirmed. Returns
+ * true where more will have to be confirmed; after false, `sent` is called for the next letter. */
 bool push__nats_outbox_mark(struct outbox *outbox, uint64_t *mark, uint64_t *generation);
 /* The letters before the mark have reached the server. */
 void push__nats_outbox_confirm(struct outbox *outbox, uint64_t mark, uint64_t generation);

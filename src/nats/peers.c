@@ -53,6 +53,11 @@ bool push__nats_peers_accept(struct peers *peers, const struct origin *origin, b
     return true;
 }
 
+bool push__nats_peers_unsure(const struct peers *peers, const struct origin *origin)
+{
+    return origin->publisher != 0 && origin->count > 1 && !find(peers, origin->publisher);
+}
+
 void push__nats_peers_free(struct peers *peers)
 {
     free(peers->last);

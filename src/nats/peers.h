@@ -24,6 +24,9 @@ struct peers {
 bool push__nats_peers_accept(struct peers *peers, const struct origin *origin, bool may_have_missed,
                              uint64_t *missing);
 
+/* Whether may_have_missed makes a difference for that message. */
+bool push__nats_peers_unsure(const struct peers *peers, const struct origin *origin);
+
 void push__nats_peers_free(struct peers *peers);
 
 #endif

@@ -64,8 +64,7 @@ static long status_of(pid_t pid, const char *key)
 
 static push_nats *node(const char *position)
 {
-    push_nats_options options = {
-        .level = level, .cluster = "bench", .history = 4, .in_memory = true, .position_file = position};
+    push_nats_options options = {.level = level, .cluster = "bench", .history = 10, .position_file = position};
     push_nats *n = push_nats_connect(url, &options);
     check(n != NULL, "push_nats_connect");
     check(push_nats_wait(n, 20000) == 0, "push_nats_wait");
@@ -368,7 +367,7 @@ static void come_back(int in, int out, long sessions)
     push_nats_stats stats = {0};
     int64_t begin = now_ns();
     for (long i = 0; i < sessions; i++)
-        check(push_nats_join(n, push_id_int((uint64_t)i), 0) >= 0, "push_nats_join");
+        check(push_nats_join(n, push_id_int((uint64_t)i + 1), 0) >= 0, "push_nats_join");
     while (stats.caught_up < (uint64_t)sessions) {
         sleep_ms(1);
         push_nats_stat(n, &stats);
@@ -389,6 +388,8 @@ static void in_a_process(void (*what)(int in, int out, long n), long n)
     await(pid, in, out);
 }
 
+/* The stream has a message of each session, from what was pushed before; position 1 is that of the first, session
+ * 0. */
 static void catching_up(long sessions)
 {
     int fd = mkstemp(position_file);

@@ -1,4 +1,5 @@
-/* Joins, leaves and pushes from many threads of two processes at once; made to be run under the thread sanitizer. */
+/* Joins, leaves and pushes from many threads of two processes at once; made to be run under the thread sanitizer.
+ */
 #include "cluster.h"
 
 enum { ROUNDS = SCALED(1500), MESSAGES = SCALED(6000) };

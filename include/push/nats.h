@@ -92,6 +92,9 @@ typedef struct push_nats_options {
     size_t max_queued_bytes; /* 64 MiB */
     int max_age_ms;          /* given up when older; 60000, negative: never */
 
+    /* Messages of one session that have arrived and wait to be delivered; more are dropped (stats.dropped); 65536. */
+    int max_pending;
+
     /* The stream (PUSH_NATS_STREAM). Who connects first makes it; these settings are then the stream's. */
     size_t history;            /* messages kept a session; 100 */
     int history_ms;            /* how long; 3600000, negative: for ever */

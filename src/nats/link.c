@@ -120,6 +120,8 @@ static natsStatus set_behaviour(natsOptions *options, struct push_nats *n)
         status = natsOptions_SetPingInterval(options, PING_MS);
     if (status == NATS_OK)
         status = natsOptions_SetMaxPingsOut(options, PINGS_OUT);
+    if (status == NATS_OK && n->settings.max_pending > 0)
+        status = natsOptions_SetMaxPendingMsgs(options, n->settings.max_pending);
     if (status == NATS_OK)
         status = natsOptions_SetClosedCB(options, on_closed, n);
     if (status == NATS_OK)
@@ -180,6 +182,8 @@ static natsStatus attach_stream(struct push_nats *n, char *reply, size_t size)
         status = natsConnection_Subscribe(&n->acknowledgements, n->connection, subject,
                                           push__nats_on_acknowledgement, n);
     }
+    if (status == NATS_OK)
+        status = natsSubscription_SetPendingLimits(n->acknowledgements, -1, -1); /* the outbox bounds them */
     natsInbox_Destroy(inbox);
     return status;
 }

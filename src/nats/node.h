@@ -70,6 +70,7 @@ struct settings {
     char *name, *user, *password, *token, *credentials_file, *ca_file, *certificate_file, *key_file, *position_file;
     bool streamed;
     int linger_ms;
+    int max_pending; /* 0: libnats' default */
     size_t history;
     int64_t history_ms; /* 0: for ever */
     int replicas;

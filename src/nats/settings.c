@@ -28,8 +28,8 @@ static bool valid(const char *urls, const push_nats_options *options)
            (!options->cluster || push__nats_cluster_valid(options->cluster)) &&
            (options->level == PUSH_NATS_CORE || options->level == PUSH_NATS_STREAM) &&
            options->max_queued <= MAX_QUEUED_LIMIT && options->history <= INT32_MAX && options->replicas >= 0 &&
-           options->replicas <= 5 && !options->certificate_file == !options->key_file &&
-           (options->password == NULL || options->user != NULL);
+           options->max_pending >= 0 && options->replicas <= 5 &&
+           !options->certificate_file == !options->key_file && (options->password == NULL || options->user != NULL);
 }
 
 static bool copy_strings(struct settings *settings, const char *urls, const push_nats_options *options)
@@ -51,6 +51,7 @@ int push__nats_settings_copy(struct settings *settings, const char *urls, const 
     strcpy(settings->cluster, options->cluster ? options->cluster : "default");
     settings->streamed = options->level == PUSH_NATS_STREAM;
     settings->linger_ms = options->linger_ms == 0 ? LINGER_MS : options->linger_ms < 0 ? 0 : options->linger_ms;
+    settings->max_pending = options->max_pending;
     settings->history = options->history == 0 ? HISTORY : options->history;
     settings->history_ms = options->history_ms == 0  ? HISTORY_MS
                            : options->history_ms < 0 ? 0

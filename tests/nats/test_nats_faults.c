@@ -164,6 +164,81 @@ static void a_node_that_stalls(void **state)
     assert_int_equal(c.lost, 0);
 }
 
+/* Pushes numbers, one at a time, until one comes: what a node has had from then on. */
+static struct counted push_until_heard(struct node *from, struct node *to, long *sent)
+{
+    struct counted sum = {.last = -1};
+    for (int64_t end = now_ns() + PATIENCE; (sum.count == 0 || sum.last < *sent - 1) && now_ns() < end;) {
+        ask(from, "many %s %ld 1 0 0", E("alice"), (*sent)++);
+        struct counted c = count_messages(to, E("alice"), E("phone"), 50);
+        sum = (struct counted){sum.count + c.count, c.count > 0 ? c.last : sum.last, sum.lost + c.lost,
+                               sum.disorder + c.disorder};
+    }
+    assert_int_equal(sum.last, *sent - 1);
+    assert_int_equal(sum.disorder, 0);
+    return sum;
+}
+
+/* Of two servers that are one cluster, one stands still, and so does what it has from the other. A node that knows
+ * both goes over; one that knows no other waits. */
+static void a_partition(void **state)
+{
+    enum { MESSAGES = 1000 };
+    (void)state;
+    struct server *one, *two;
+    start_two_servers(&one, &two);
+    struct node *a = connected_node(one, ""), *b = connected_node(two, ""), *c = start_node();
+    assert_answer(c, "0", "connect %s,%s", two->url, one->url);
+    assert_answer(c, "0", "wait 20000");
+    open_client(b, E("alice"), E("phone"), "10000 newest");
+    open_client(c, E("alice"), E("phone"), "10000 newest");
+    long sent = 0;
+    push_until_heard(a, b, &sent);
+    push_until_heard(a, c, &sent);
+    long b_had = sent; /* at most */
+    count_messages(b, E("alice"), E("phone"), 200);
+
+    stop_server(two);
+    long c_had = sent;
+    assert_int_equal(ask_number(a, "many %s %ld %d -1 0", E("alice"), sent, MESSAGES), MESSAGES);
+    sent += MESSAGES;
+    assert_answer(a, "0", "flush 20000"); /* one is as it was */
+    assert_eventually(stat_of(b, "connected") == 0);
+    struct counted at_c = push_until_heard(a, c, &sent);
+    assert_int_equal(at_c.count + at_c.lost, sent - c_had);
+
+    continue_server(two);
+    assert_answer(b, "0", "wait 20000");
+    assert_answer(b, "1", "join %s 20000", E("alice"));
+    struct counted at_b = push_until_heard(a, b, &sent);
+    assert_int_equal(at_b.count + at_b.lost, sent - b_had);
+}
+
+/* More comes than can be delivered: what libnats drops is counted, and told where it is missing. */
+static void a_slow_consumer(void **state)
+{
+    enum { MESSAGES = SCALED(100000) };
+    (void)state;
+    struct server *server = start_server();
+    struct node *a = connected_node(server, ""), *b = connected_node(server, "max_pending=1");
+    open_client(b, E("alice"), E("phone"), "1000000 newest");
+    assert_int_equal(ask_number(a, "many %s 0 %d -1 0", E("alice"), MESSAGES), MESSAGES);
+    assert_answer(a, "0", "flush 20000");
+    assert_answer(b, "1", "join %s 20000", E("alice")); /* what was to come has come, or is in libnats */
+    struct counted c = {.last = -1};
+    long last = MESSAGES - 1;
+    do {
+        assert_int_equal(ask_number(a, "many %s %ld 1 0 0", E("alice"), ++last), 1);
+        struct counted more = count_messages(b, E("alice"), E("phone"), 100);
+        c = (struct counted){c.count + more.count, more.last, c.lost + more.lost, c.disorder + more.disorder};
+    } while (c.last < last);
+    assert_int_equal(c.disorder, 0);
+    assert_int_equal(c.count + c.lost, last + 1);
+    assert_true(c.lost > 0);
+    assert_eventually(stat_of(b, "dropped") == c.lost);
+    assert_int_equal(stat_of(b, "lost"), c.lost);
+}
+
 static void what_gets_old_is_given_up_and_told(void **state)
 {
     (void)state;
@@ -220,9 +295,14 @@ static void close_tells_what_is_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLUSTER_TEST(the_server_comes_later),   CLUSTER_TEST(killed_and_restarted_under_load),
-        CLUSTER_TEST(a_cluster_of_two_servers), CLUSTER_TEST(a_server_that_does_nothing),
-        CLUSTER_TEST(a_node_that_stalls),       CLUSTER_TEST(what_gets_old_is_given_up_and_told),
+        CLUSTER_TEST(the_server_comes_later),
+        CLUSTER_TEST(killed_and_restarted_under_load),
+        CLUSTER_TEST(a_cluster_of_two_servers),
+        CLUSTER_TEST(a_server_that_does_nothing),
+        CLUSTER_TEST(a_partition),
+        CLUSTER_TEST(a_slow_consumer),
+        CLUSTER_TEST(a_node_that_stalls),
+        CLUSTER_TEST(what_gets_old_is_given_up_and_told),
         CLUSTER_TEST(close_tells_what_is_left),
     };
     helpers_init();

@@ -188,6 +188,26 @@ static void a_stalled_server_makes_no_duplicates(void **state)
     assert_int_equal(c.count, 0);
 }
 
+/* What libnats drops, the stream has. */
+static void a_slow_consumer_misses_nothing(void **state)
+{
+    enum { MESSAGES = SCALED(10000) };
+    (void)state;
+    struct server *server = start_stream_server();
+    struct node *a = connected_node(server, "stream history=100000");
+    struct node *b = connected_node(server, "stream history=100000 max_pending=1");
+    open_client(b, E("alice"), E("phone"), "1000000 newest");
+    assert_int_equal(ask_number(a, "many %s 0 %d -1 0", E("alice"), MESSAGES), MESSAGES);
+    struct counted c = count_until(b, E("alice"), E("phone"), MESSAGES - 2, 60000);
+    assert_true(c.last >= MESSAGES - 2); /* the very last, dropped, would show with the next */
+    assert_answer(a, "1", "many %s %d 1 -1 0", E("alice"), MESSAGES);
+    c.count += count_until(b, E("alice"), E("phone"), MESSAGES, 20000).count;
+    assert_int_equal(c.count, MESSAGES + 1);
+    assert_int_equal(c.disorder, 0);
+    assert_int_equal(stat_of(b, "lost"), 0);
+    assert_eventually(stat_of(b, "dropped") > 0);
+}
+
 static void a_server_without_streams(void **state)
 {
     (void)state;
@@ -216,6 +236,7 @@ int main(void)
         CLUSTER_TEST(a_node_that_was_cut_off_catches_up),
         CLUSTER_TEST(a_node_that_was_restarted_catches_up),
         CLUSTER_TEST(a_stalled_server_makes_no_duplicates),
+        CLUSTER_TEST(a_slow_consumer_misses_nothing),
         CLUSTER_TEST(a_server_without_streams),
     };
     helpers_init();

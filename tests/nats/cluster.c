@@ -155,6 +155,12 @@ void start_reserved(struct server *server)
         argv[n++] = "--routes";
         argv[n++] = server->routes;
     }
+    if (server->user) {
+        argv[n++] = "--user";
+        argv[n++] = server->user;
+        argv[n++] = "--pass";
+        argv[n++] = server->user;
+    }
     argv[n] = NULL;
     assert_int_equal(posix_spawn(&server->pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ), 0);
     assert_eventually(listens(server->port));

@@ -20,6 +20,7 @@ struct server {
     pid_t pid;
     int port, cluster_port;
     const char *routes; /* a cluster: the URL of another's cluster port, or "" */
+    const char *user;   /* NULL: anybody; else who, with his name as the password */
     bool stream;
     char url[40];
     char folder[64];

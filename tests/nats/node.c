@@ -4,16 +4,16 @@
  * ends.
  *
  *     connect URLS [cluster=C] [stream] [linger=MS] [max_queued=N] [max_age=MS] [max_pending=N] [history=N]
- * [history_ms=MS] [position=FILE] 0, or the error wait MS | flush MS | close MS      what the call returned open
- * SESSION CLIENT ROOM POLICY MS 1: confirmed, 0: not yet, or the error (POLICY: block, newest, oldest, disconnect)
- * shut SESSION CLIENT                push_nats_client_close join SESSION MS | leave SESSION    what the call
- * returned push SESSION EXCEPT MS TEXT        RC QUEUED DELIVERED TIMED_OUT many SESSION FIRST COUNT MS PAUSE_EVERY
- * pushes FIRST, FIRST + 1, ...: how many the outbox took burst SESSION FIRST COUNT          the same on a thread of
- * its own; `burst` waits for it and answers as many pull SESSION CLIENT MS             RC TEXT count SESSION CLIENT
- * MS pulls numbers until MS pass without one: COUNT LAST LOST DISORDER until SESSION CLIENT LAST MS       the same,
- * until LAST has come, or MS have passed stat                               NAME=VALUE ... lost | refused |
- * unpublished       sums of what the callbacks were told fill PREFIX FIRST COUNT            opens a client each in
- * sessions PREFIXn, without waiting: COUNT
+ * [history_ms=MS] [position=FILE] [user=NAME] 0, or the error wait MS | flush MS | close MS      what the call
+ * returned open SESSION CLIENT ROOM POLICY MS 1: confirmed, 0: not yet, or the error (POLICY: block, newest,
+ * oldest, disconnect) shut SESSION CLIENT                push_nats_client_close join SESSION MS | leave SESSION
+ * what the call returned push SESSION EXCEPT MS TEXT        RC QUEUED DELIVERED TIMED_OUT many SESSION FIRST COUNT
+ * MS PAUSE_EVERY pushes FIRST, FIRST + 1, ...: how many the outbox took burst SESSION FIRST COUNT          the same
+ * on a thread of its own; `burst` waits for it and answers as many pull SESSION CLIENT MS             RC TEXT count
+ * SESSION CLIENT MS pulls numbers until MS pass without one: COUNT LAST LOST DISORDER until SESSION CLIENT LAST MS
+ * the same, until LAST has come, or MS have passed stat                               NAME=VALUE ... lost | refused
+ * | unpublished       sums of what the callbacks were told fill PREFIX FIRST COUNT            opens a client each
+ * in sessions PREFIXn, without waiting: COUNT
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -380,6 +380,8 @@ static void connect_node(void)
             options.history = (size_t)n;
         else if (strncmp(option, "history_ms=", 11) == 0)
             options.history_ms = n;
+        else if (strncmp(option, "user=", 5) == 0)
+            options.user = options.password = value;
         else if (strncmp(option, "position=", 9) == 0)
             options.position_file = value;
     }

@@ -294,6 +294,42 @@ static void close_tells_what_is_left(void **state)
     end_node(b);
 }
 
+/* With a server that does nothing, too, a close ends: in its time, and what an attempt under way may take. */
+static void close_does_not_hang(void **state)
+{
+    (void)state;
+    struct server *server = start_server();
+    struct node *a = connected_node(server, "");
+    open_client(a, E("alice"), E("phone"), "10 newest");
+    stop_server(server);
+    assert_answer(a, "100", "many %s 0 100 0 0", E("alice"));
+    int64_t begin = now_ns();
+    assert_answer(a, "100", "close 300");
+    assert_true(now_ns() - begin < 6 * SECOND);
+    assert_int_equal(ask_number(a, "unpublished"), 100);
+    end_node(a);
+}
+
+static void a_server_that_wants_to_know_who(void **state)
+{
+    (void)state;
+    struct server *server = reserve_server();
+    server->user = "alice";
+    start_reserved(server);
+    struct node *a = start_node(), *b = start_node();
+    assert_answer(a, "0", "connect %s", server->url);
+    assert_answer(b, "0", "connect %s user=alice", server->url);
+    assert_answer(b, "0", "wait 20000");
+    assert_answer(a, "-110", "wait 500");
+    assert_eventually(strstr(ask(a, "stat"), "uthorization") != NULL);
+    /* Whoever is not let in goes on trying. */
+    kill_server(server);
+    server->user = NULL;
+    start_reserved(server);
+    assert_answer(a, "0", "wait 20000");
+    assert_answer(b, "0", "wait 20000");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +342,8 @@ int main(void)
         CLUSTER_TEST(a_node_that_stalls),
         CLUSTER_TEST(what_gets_old_is_given_up_and_told),
         CLUSTER_TEST(close_tells_what_is_left),
+        CLUSTER_TEST(close_does_not_hang),
+        CLUSTER_TEST(a_server_that_wants_to_know_who),
     };
     helpers_init();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,13 +157,19 @@ int push_nats_close(push_nats *n, int timeout_ms)
 
 /* ---- Joining --------------------------------------------------------------------------------------------- */
 
+/* The keeper may not have seen yet that the connection is lost. */
+static bool confirmed_locked(const struct interest *interest)
+{
+    return interest->state == CONFIRMED && interest->node->connected;
+}
+
 static bool confirmed_by(struct push_nats *n, struct interest *interest, int64_t deadline)
 {
     pthread_mutex_lock(&n->lock);
-    while (interest->state != CONFIRMED && interest->joins > 0 && deadline > clock_ms() &&
+    while (!confirmed_locked(interest) && interest->joins > 0 && deadline > clock_ms() &&
            cond_wait_until(&n->changed, &n->lock, deadline)) {
     }
-    bool confirmed = interest->state == CONFIRMED;
+    bool confirmed = confirmed_locked(interest);
     push__nats_interest_unref_locked(interest);
     pthread_mutex_unlock(&n->lock);
     return confirmed;
@@ -279,7 +285,7 @@ int push_nats_stat(push_nats *n, push_nats_stats *out)
     out->connected = n->connected;
     out->ready = n->ready;
     out->sessions = n->interest_count;
-    out->subscriptions = n->confirmed_count;
+    out->subscriptions = n->connected ? n->confirmed_count : 0; /* the keeper is about to count anew */
     pthread_mutex_unlock(&n->lock);
 
     pthread_mutex_lock(&n->outbox.lock);

@@ -290,6 +290,19 @@ void continue_node(struct node *node)
     kill(node->pid, SIGCONT);
 }
 
+int node_threads(struct node *node)
+{
+    char path[40];
+    int threads = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)node->pid);
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        threads += entry->d_name[0] != '.';
+    closedir(folder);
+    return threads;
+}
+
 static void vtell(struct node *node, const char *format, va_list args)
 {
     vfprintf(node->to, format, args);

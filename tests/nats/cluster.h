@@ -51,6 +51,7 @@ void kill_node(struct node *node);
 void end_node(struct node *node); /* closes its input, and expects exit status 0 */
 void stop_node(struct node *node);
 void continue_node(struct node *node);
+int node_threads(struct node *node);
 
 /* Sends a command, and returns the answer, which is valid until the next call for that node. */
 const char *ask(struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -108,6 +108,30 @@ static void a_cluster_of_two_servers(void **state)
     assert_int_equal(c.count + c.lost, 1000);
 }
 
+/* Many sessions take no more threads than a few; and all are subscribed again on a new connection. */
+static void a_hundred_thousand_sessions(void **state)
+{
+    enum { SESSIONS = SCALED(100000), THREADS_MAX = 12 };
+    (void)state;
+    struct server *server = start_server();
+    struct node *a = connected_node(server, ""), *b = connected_node(server, "");
+    assert_int_equal(ask_number(b, "fill user- 0 %d", SESSIONS), SESSIONS);
+    assert_eventually(stat_of(b, "subscriptions") == SESSIONS);
+    assert_in_range(node_threads(b), 1, THREADS_MAX);
+    kill_server(server);
+    assert_eventually(stat_of(b, "connected") == 0);
+    assert_int_equal(stat_of(b, "subscriptions"), 0);
+    restart_server(server);
+    assert_eventually(stat_of(b, "subscriptions") == SESSIONS);
+    assert_answer(a, "0", "wait 20000");
+    char name[40];
+    snprintf(name, sizeof name, "user-%d", SESSIONS - 1);
+    assert_answer(a, "0 1 0 0", "push %s - 0 hello", E(name));
+    assert_answer(b, "0 hello", "pull %s i1 20000", E(name));
+    assert_in_range(node_threads(b), 1, THREADS_MAX);
+    end_node(b);
+}
+
 /* The server is there, and answers nothing. */
 static void a_server_that_does_nothing(void **state)
 {
@@ -336,6 +360,7 @@ int main(void)
         CLUSTER_TEST(the_server_comes_later),
         CLUSTER_TEST(killed_and_restarted_under_load),
         CLUSTER_TEST(a_cluster_of_two_servers),
+        CLUSTER_TEST(a_hundred_thousand_sessions),
         CLUSTER_TEST(a_server_that_does_nothing),
         CLUSTER_TEST(a_partition),
         CLUSTER_TEST(a_slow_consumer),

@@ -69,6 +69,7 @@ static int init_state(struct push_nats *n, const push_nats_options *options)
     TAILQ_INIT(&n->behind);
     TAILQ_INIT(&n->lingering);
     TAILQ_INIT(&n->subscribed);
+    TAILQ_INIT(&n->retired);
     n->resume_until = NEVER;
     if (n->settings.position_file)
         n->position = n->position_seen = n->resume = push__nats_position_read(n->settings.position_file);

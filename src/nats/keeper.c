@@ -11,6 +11,7 @@
 #define BACKOFF_MAX_MS 5000
 #define FENCE_MS 1000    /* the longest wait for an answer to a ping */
 #define FENCE_PAUSE_MS 5 /* between two of them under load */
+#define RETIRE_MS 20     /* so long, unsubscribed sessions gather, for one answer */
 #define RETRY_MS 100     /* after something failed on a connection that lives */
 #define SLOW_MS 1000     /* between two counts of what libnats dropped */
 #define POSITION_MS 1000
@@ -106,16 +107,31 @@ static uint64_t newly_dropped(struct interest *interest)
 static void unsubscribe(struct interest *interest)
 {
     struct push_nats *n = interest->node;
-    if (!interest->subscription)
-        return;
     uint64_t dropped = newly_dropped(interest);
     natsSubscription_Unsubscribe(interest->subscription);
-    natsSubscription_Destroy(interest->subscription);
-    interest->subscription = NULL;
     TAILQ_REMOVE(&n->subscribed, interest, subscribed);
     pthread_mutex_lock(&n->lock);
     n->stats.dropped += dropped;
     pthread_mutex_unlock(&n->lock);
+}
+
+static void destroy_subscription(struct interest *interest)
+{
+    natsSubscription_Destroy(interest->subscription);
+    interest->subscription = NULL;
+}
+
+/* Before version 3.6, libnats' read loop does not hold on to the subscription of a message that it is about to hand
+ * over, and another thread's destroying it pulls it away (nats.c issue 637). So it is kept until the read loop is
+ * known to have come by: it has brought us an answer to what we asked after the unsubscribing. Or has ended. */
+static void destroy_retired(struct push_nats *n)
+{
+    struct interest *interest;
+    while ((interest = TAILQ_FIRST(&n->retired)) != NULL) {
+        TAILQ_REMOVE(&n->retired, interest, work);
+        destroy_subscription(interest);
+        push__nats_interest_unref(interest);
+    }
 }
 
 /* The next ones to subscribe, with a reference each: not those whose last subscription still has a callback to
@@ -197,9 +213,28 @@ static void unsubscribe_expired(struct push_nats *n)
         pthread_mutex_unlock(&n->lock);
         if (!interest)
             return;
-        unsubscribe(interest);
-        push__nats_interest_unref(interest);
+        if (interest->subscription) {
+            unsubscribe(interest);
+            if (TAILQ_EMPTY(&n->retired))
+                n->retire_at = clock_ms() + RETIRE_MS;
+            TAILQ_INSERT_TAIL(&n->retired, interest, work);
+        } else {
+            push__nats_interest_unref(interest);
+        }
     }
+}
+
+/* False: something failed, and is to be tried again. */
+static bool retire(struct push_nats *n)
+{
+    uint64_t last;
+    if (TAILQ_EMPTY(&n->retired) || clock_ms() < n->retire_at)
+        return true;
+    n->retire_at = clock_ms() + RETIRE_MS;
+    if (fence(n, &last) != NATS_OK)
+        return false;
+    destroy_retired(n);
+    return true;
 }
 
 /* ---- Catching up ----------------------------------------------------------------------------------------- */
@@ -377,7 +412,9 @@ static void disconnect(struct push_nats *n)
         push__nats_interest_move_locked(interest, PENDING);
         pthread_mutex_unlock(&n->lock);
         unsubscribe(interest);
+        destroy_subscription(interest);
     }
+    destroy_retired(n);
 }
 
 /* ---- The loop -------------------------------------------------------------------------------------------- */
@@ -391,6 +428,7 @@ static void work(struct push_nats *n)
 
     unsubscribe_expired(n);
     bool ok = now < n->retry_at || (subscribe_pending(n) && catch_up(n));
+    ok = retire(n) && ok;
     if (unconfirmed && now >= n->fence_at)
         ok = confirm_sent(n) && ok;
     if (slow && now >= n->slow_at)
@@ -423,6 +461,8 @@ static int64_t next_turn_locked(struct push_nats *n)
     struct interest *first = TAILQ_FIRST(&n->lingering);
     if (first)
         next = first->leave_at;
+    if (!TAILQ_EMPTY(&n->retired))
+        next = earlier(next, n->retire_at);
     if (n->unconfirmed)
         next = earlier(next, n->fence_at);
     if (n->slow)

@@ -97,6 +97,7 @@ struct push_nats {
     size_t subscriptions_alive; /* whose last callback has not returned */
     int connections_alive;      /* likewise */
     struct interest_queue pending, behind, lingering, subscribed;
+    struct interest_queue retired; /* K: out of the table, unsubscribed, and yet to be destroyed: keeper.c */
     bool connected, ready, lost_connection, stopping;
     bool unconfirmed;  /* letters wait for a confirmation */
     bool slow;         /* libnats has dropped something */
@@ -113,7 +114,7 @@ struct push_nats {
     uint64_t connections;
     int failures;           /* to connect, in a row */
     uint64_t position_seen; /* `position` when it was last looked at */
-    int64_t fence_at, slow_at, position_at, retry_at;
+    int64_t fence_at, slow_at, position_at, retry_at, retire_at;
 };
 
 /* interest.c */

@@ -206,9 +206,18 @@ void restart_server(struct server *server)
     start_reserved(server);
 }
 
+/* Returns once it stands still. */
+static void stop(pid_t pid)
+{
+    int status;
+    kill(pid, SIGSTOP);
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+}
+
 void stop_server(struct server *server)
 {
-    kill(server->pid, SIGSTOP);
+    stop(server->pid);
 }
 
 void continue_server(struct server *server)
@@ -282,7 +291,7 @@ void end_node(struct node *node)
 
 void stop_node(struct node *node)
 {
-    kill(node->pid, SIGSTOP);
+    stop(node->pid);
 }
 
 void continue_node(struct node *node)

@@ -92,7 +92,8 @@ typedef struct push_nats_options {
     size_t max_queued_bytes; /* 64 MiB */
     int max_age_ms;          /* given up when older; 60000, negative: never */
 
-    /* Messages of one session that have arrived and wait to be delivered; more are dropped (stats.dropped); 65536. */
+    /* Messages of one session that have arrived and wait to be delivered; more are dropped (stats.dropped); 65536.
+     */
     int max_pending;
 
     /* The stream (PUSH_NATS_STREAM). Who connects first makes it; these settings are then the stream's. */
@@ -134,8 +135,8 @@ PUSH_API int push_nats_flush(push_nats *n, int timeout_ms);
 
 /* Leaves the cluster: takes no more pushes, sends what is queued, delivers what has arrived, up to timeout_ms, then
  * frees everything; sessions and clients stay. An attempt to connect or write that is under way ends first, which
- * may take 2 seconds more. Returns the number of messages that were not published (each was told to
- * on_unpublished). -EINVAL. */
+ * may take 2 seconds more, or one for each URL. Returns the number of messages that were not published (each was
+ * told to on_unpublished). -EINVAL. */
 PUSH_API int push_nats_close(push_nats *n, int timeout_ms);
 
 /* ---- Joining --------------------------------------------------------------------------------------------- */

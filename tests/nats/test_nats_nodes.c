@@ -90,7 +90,7 @@ static void every_message_is_confirmed(void **state)
     struct server *server = start_server();
     struct node *a = connected_node(server, "");
     long pushed = 0;
-    for (int round = 0; round < SCALED(600); round++) {
+    for (int round = 0; round < SCALED(240); round++) {
         int count = 1 + round * 37 % 1000;
         assert_int_equal(ask_number(a, "many %s 0 %d -1 %d", E("alice"), count, round % 3 == 0 ? 7 : 0), count);
         assert_answer(a, "0", "flush 10000");

@@ -2,6 +2,12 @@
 # sh examples/run.sh [FILE | -]: installs what it misses, builds the library and the examples, and runs
 # examples/notify.c: threads push the lines of FILE (of standard input for "-", of examples/messages.txt without an
 # argument) to a user with several devices, and what each device received is printed.
+#
+# sh examples/run.sh server [OPTION...]: the notification server instead (examples/server).
+if [ "${1-}" = server ]; then
+    shift
+    exec sh "$(dirname -- "$0")/server/run.sh" "$@"
+fi
 . "$(dirname -- "$0")/../tests/lib.sh"
 
 input=${1-$root/examples/messages.txt}

@@ -11,18 +11,19 @@ enum { FRESH, SETTING, USED };
 
 /* FRESH -> SETTING -> FRESH while push_set_allocator writes the functions, FRESH -> USED at the first use, for
  * good. The acquire in settle pairs with the release at the end of push_set_allocator. */
-static _Atomic int state = FRESH;
+static _Atomic int allocator_state = FRESH;
 
-static void *(*malloc_fn)(size_t) = malloc;
-static void *(*realloc_fn)(void *, size_t) = realloc;
-static void (*free_fn)(void *) = free;
+static void *(*allocator_malloc)(size_t) = malloc;
+static void *(*allocator_realloc)(void *, size_t) = realloc;
+static void (*allocator_free)(void *) = free;
 
 void push__alloc_settle(void)
 {
-    int seen = atomic_load_explicit(&state, memory_order_acquire);
+    int seen = atomic_load_explicit(&allocator_state, memory_order_acquire);
     while (seen != USED) {
         seen = FRESH;
-        if (atomic_compare_exchange_weak_explicit(&state, &seen, USED, memory_order_acquire, memory_order_acquire))
+        if (atomic_compare_exchange_weak_explicit(&allocator_state, &seen, USED, memory_order_acquire,
+                                                  memory_order_acquire))
             return;
         if (seen == SETTING)
             sched_yield();
@@ -32,19 +33,19 @@ void push__alloc_settle(void)
 void *push__malloc(size_t size)
 {
     push__alloc_settle();
-    return malloc_fn(size);
+    return allocator_malloc(size);
 }
 
 void *push__realloc(void *p, size_t size)
 {
     push__alloc_settle();
-    return realloc_fn(p, size);
+    return allocator_realloc(p, size);
 }
 
 void push__free(void *p)
 {
     if (p)
-        free_fn(p);
+        allocator_free(p);
 }
 
 int push_set_allocator(void *(*new_malloc)(size_t), void *(*new_realloc)(void *, size_t), void (*new_free)(void *))
@@ -52,12 +53,12 @@ int push_set_allocator(void *(*new_malloc)(size_t), void *(*new_realloc)(void *,
     if (!new_malloc || !new_realloc || !new_free)
         return -EINVAL;
     int seen = FRESH;
-    if (!atomic_compare_exchange_strong_explicit(&state, &seen, SETTING, memory_order_acquire,
+    if (!atomic_compare_exchange_strong_explicit(&allocator_state, &seen, SETTING, memory_order_acquire,
                                                  memory_order_relaxed))
         return -EBUSY;
-    malloc_fn = new_malloc;
-    realloc_fn = new_realloc;
-    free_fn = new_free;
-    atomic_store_explicit(&state, FRESH, memory_order_release);
+    allocator_malloc = new_malloc;
+    allocator_realloc = new_realloc;
+    allocator_free = new_free;
+    atomic_store_explicit(&allocator_state, FRESH, memory_order_release);
     return 0;
 }

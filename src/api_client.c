@@ -131,12 +131,11 @@ int push_client_unpull(push_client *c, push_msg *msg)
     node->msg = msg;
     push_session *s = c->session;
     lock_acquire(&s->push_lock);
-    rc = push__mailbox_unpull(c, node);
+    rc = push__mailbox_unpull(c, &node);
     if (rc == 0 && s->snapshot)
         s->snapshot->room = 0;
     lock_release(&s->push_lock);
-    if (rc < 0)
-        push__free(node);
+    push__free(node);
     return rc;
 }
 

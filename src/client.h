@@ -55,7 +55,9 @@ struct client_extra {
     struct returned *returned; /* [m] the next to pull first */
     size_t returned_len;       /* [m] */
     size_t max_bytes;          /* I 0: no limit */
-    size_t waiting;            /* [m] rendezvous: pulls that wait, and will take a message each */
+    size_t waiting;            /* [m] rendezvous: pulls that wait */
+    struct receiver *awake;    /* [m] those of them that do not sleep, and have no message yet */
+    struct receiver *handed;   /* [m] those that have one, the last first: their threads just have not run yet */
 };
 
 struct push_client {

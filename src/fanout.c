@@ -207,7 +207,7 @@ static void finish(struct fanout *f)
     push__snapshot_unref(f->snapshot);
 }
 
-static void wait_cancelled(void *arg)
+static void fanout_cancelled(void *arg)
 {
     struct fanout *f = arg;
     lock_release(&f->wait.lock);
@@ -247,7 +247,7 @@ static void wait_for_room(struct fanout *f)
     lock_acquire(&f->wait.lock);
     if (!is_done(f)) {
         uint64_t start = push__now();
-        pthread_cleanup_push(wait_cancelled, f);
+        pthread_cleanup_push(fanout_cancelled, f);
         f->wait.sleeping = true;
         while (!is_done(f) && push__cond_wait(&f->wait.cond, &f->wait.lock, &f->deadline))
             continue;
@@ -265,9 +265,10 @@ static void complete(struct fanout *f)
     if (f->report.disconnected > 0)
         unlink_disconnected(f);
     if (f->nodes_len > 0) {
-        /* The nodes see to their clients themselves: nobody else is kept while the push waits. */
+        /* The nodes see to their clients themselves: nothing else is kept while the push waits. */
         push__snapshot_unref(f->snapshot);
         f->snapshot = NULL;
+        push__garbage_free(&f->garbage);
         wait_for_room(f);
     }
     finish(f);

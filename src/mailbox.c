@@ -92,11 +92,8 @@ int push__mailbox_fd(push_client *c)
     struct waker *waker = &c->extra->waker;
     if (!waker_is_open(waker)) {
         rc = push__waker_open(waker);
-        if (rc == 0) {
-            if (c->extra->watch.set)
-                push__watch_end_rest(&c->extra->watch);
+        if (rc == 0)
             push__announce_locked(c);
-        }
     }
     if (rc == 0)
         rc = waker->read_fd;
@@ -164,25 +161,32 @@ int push__mailbox_may_unpull(push_client *c)
     return rc;
 }
 
-int push__mailbox_unpull(push_client *c, struct returned *node)
+static void put_back_locked(push_client *c, struct returned *node)
+{
+    node->gap = 0;
+    node->next = c->extra->returned;
+    c->extra->returned = node;
+    c->extra->returned_len++;
+    c->pull_ring->pulled--;
+    c->pull_ring->bytes_out -= node->msg->u.size;
+    push__enter_slow_locked(c);
+    mark_most_locked(c);
+    /* A watch at rest cannot see it in the word once it has been pulled again. */
+    if (c->extra->watch.set)
+        push__watch_signal(&c->extra->watch);
+    push__arrive_locked(c);
+    push__waitq_wake(&c->sleepers);
+}
+
+int push__mailbox_unpull(push_client *c, struct returned **node)
 {
     lock_acquire(&c->lock);
-    struct ring *ring = c->pull_ring;
     int rc = may_unpull_locked(c);
-    if (rc == 0) {
-        node->gap = 0;
-        node->next = c->extra->returned;
-        c->extra->returned = node;
-        c->extra->returned_len++;
-        ring->pulled--;
-        ring->bytes_out -= node->msg->u.size;
-        push__enter_slow_locked(c);
-        mark_most_locked(c);
-        /* A watch at rest cannot see it in the word once it has been pulled again. */
-        if (c->extra->watch.set)
-            push__watch_signal(&c->extra->watch);
-        push__arrive_locked(c);
-        push__waitq_wake(&c->sleepers);
+    if (rc == 0 && is_rendezvous(c) && has_receiver_locked(c)) {
+        push__hand_over_locked(c, (*node)->msg);
+    } else if (rc == 0) {
+        put_back_locked(c, *node);
+        *node = NULL;
     }
     lock_release(&c->lock);
     return rc;
@@ -204,6 +208,17 @@ static void move_waiting_locked(push_client *from, push_client *to)
     } while (node != last);
 }
 
+/* What pulls were handed goes with the mailbox: their handles are about to be closed. */
+static void take_back_handed_locked(push_client *c)
+{
+    for (struct receiver *receiver = c->extra->handed; receiver; receiver = receiver->next) {
+        ring_untake(c->pull_ring, receiver->msg);
+        receiver->msg = NULL;
+        mark_most_locked(c);
+    }
+    c->extra->handed = NULL;
+}
+
 void push__mailbox_move(push_client *from, push_client *to)
 {
     /* Both locks: as soon as a waiting push knows that it is with `to`, it may leave. */
@@ -212,6 +227,8 @@ void push__mailbox_move(push_client *from, push_client *to)
     to->max_buffer = from->max_buffer;
     to->overflow = from->overflow;
     to->patience = from->patience;
+    if (is_rendezvous(from))
+        take_back_handed_locked(from);
     to->ring = to->pull_ring = from->ring;
     from->ring = from->pull_ring = NULL;
     to->extra->max_bytes = 0;
@@ -225,28 +242,12 @@ void push__mailbox_move(push_client *from, push_client *to)
     atomic_store_explicit(&to->word, word_of(from) & ~(uint64_t)WORD_ALERT, memory_order_relaxed);
     atomic_store_explicit(&from->word, WORD_CLOSED, memory_order_release);
     move_waiting_locked(from, to);
-    if (is_rendezvous(to) && to->pull_ring)
-        mark_most_locked(to); /* nobody waits here yet for what was handed to those who wait there */
     lock_release_as(&to->lock, RANK_HEIR);
     from->taken_over = true;
     push__waitq_wake_all(&from->sleepers);
     if (from->extra)
         push__announce_locked(from);
     lock_release(&from->lock);
-}
-
-/* Payload of the first n messages, in the order they would be pulled. */
-static uint64_t bytes_of_first_locked(const push_client *c, size_t n)
-{
-    uint64_t bytes = 0;
-    for (const struct returned *node = c->extra ? c->extra->returned : NULL; node && n > 0; node = node->next, n--)
-        bytes += node->msg->u.size;
-    const struct ring *ring = c->pull_ring;
-    for (size_t at = ring->take_at; n > 0; n--) {
-        bytes += ring->slots[at]->u.size;
-        at = at + 1 == ring->take_cap ? 0 : at + 1;
-    }
-    return bytes;
 }
 
 void push__mailbox_stat(push_client *c, push_client_stats *out)
@@ -257,14 +258,13 @@ void push__mailbox_stat(push_client *c, push_client_stats *out)
     out->max_buffer = c->max_buffer;
     out->closed = client_is_closed(c);
     if (ring) {
-        size_t handed = handed_locked(c);
-        out->queued = queued_locked(c) - handed;
+        out->queued = queued_locked(c);
         /* Of one large message there can be many references: more than a size_t of 32 bits can say. */
-        uint64_t bytes = ring_bytes(ring) - bytes_of_first_locked(c, handed);
+        uint64_t bytes = ring_bytes(ring);
         out->queued_bytes = bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
         out->high_water = (size_t)ring->most;
         out->pushed = tail_of(c);
-        out->pulled = ring->pulled + handed;
+        out->pulled = ring->pulled;
         out->dropped = ring->dropped;
     }
     lock_release(&c->lock);
@@ -281,7 +281,7 @@ bool push__mailbox_check(push_client *c)
     ok = ok && (!(word & WORD_CLOSED) || !c->waiting_pushes);
     if (c->ring) {
         ok = ok && push__ring_check(c->ring, word >> WORD_SHIFT) && c->ring->slow == slow;
-        ok = ok && (is_rendezvous(c) || c->ring->most >= queued_locked(c));
+        ok = ok && c->ring->most >= queued_locked(c);
     }
     if (c->extra && waker_is_open(&c->extra->waker)) {
         bool readable = (word & WORD_CLOSED) || has_message_locked(c);

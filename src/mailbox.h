@@ -108,8 +108,8 @@ int push__mailbox_may_unpull(push_client *c);
 
 /* ---- Under the session's push lock, which they need because they change what a push relies on ---- */
 
-/* As push_client_unpull. */
-int push__mailbox_unpull(push_client *c, struct returned *node);
+/* As push_client_unpull. Where it keeps the node, *node is NULL afterwards. */
+int push__mailbox_unpull(push_client *c, struct returned **node);
 
 /* Moves all that `from` has to `to`, which nobody knows yet, has extra, and keeps nothing of its own; closes
  * `from`. */

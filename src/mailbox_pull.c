@@ -68,26 +68,69 @@ static size_t take_locked(push_client *c, push_msg **msgs, size_t max, size_t *g
     return take_from_ring_locked(ring, msgs, there < max ? (size_t)there : max, gap);
 }
 
-/* At a rendezvous, a pull that waits is room for one message. It is counted exactly while it waits: one that takes
- * its message makes no room for another. */
-static void count_waiting_locked(push_client *c, bool waits)
+/* ---- Pulls that wait ---- */
+
+static void receivers_add(struct receiver **list, struct receiver *receiver)
+{
+    receiver->next = *list;
+    *list = receiver;
+}
+
+/* Where it is in that list. */
+static void receivers_remove(struct receiver **list, const struct receiver *receiver)
+{
+    while (*list && *list != receiver)
+        list = &(*list)->next;
+    if (*list)
+        *list = receiver->next;
+}
+
+void push__hand_over_locked(push_client *c, push_msg *msg)
+{
+    struct receiver *receiver = c->extra->awake;
+    if (receiver)
+        c->extra->awake = receiver->next;
+    else
+        receiver = push__waitq_wake(&c->sleepers);
+    receiver->msg = msg;
+    receivers_add(&c->extra->handed, receiver);
+}
+
+static void begin_to_wait_locked(push_client *c)
+{
+    if (is_rendezvous(c))
+        c->extra->waiting++;
+}
+
+static void end_to_wait_locked(push_client *c, struct receiver *self)
 {
     if (!is_rendezvous(c))
         return;
-    if (waits)
-        c->extra->waiting++;
-    else
-        c->extra->waiting--;
+    c->extra->waiting--;
+    receivers_remove(&c->extra->handed, self);
+}
+
+/* What a pull was handed goes to another, or back to the front. */
+static void hand_back_locked(push_client *c, push_msg *msg)
+{
+    if (has_receiver_locked(c)) {
+        push__hand_over_locked(c, msg);
+        return;
+    }
+    ring_untake(c->pull_ring, msg);
+    mark_most_locked(c);
+    push__arrive_locked(c);
 }
 
 /* A cancelled pull was to take a message: another does. */
 static void pull_cancelled(void *arg, bool woken)
 {
-    push_client *c = arg;
-    count_waiting_locked(c, false);
-    if (is_rendezvous(c) && c->pull_ring)
-        mark_most_locked(c); /* what it was handed may be queued from now on */
-    if (woken && has_message_locked(c))
+    struct receiver *self = arg;
+    push_client *c = self->client;
+    end_to_wait_locked(c, self);
+    if (self->msg)
+        hand_back_locked(c, self->msg);
+    else if (woken && has_message_locked(c))
         push__waitq_wake(&c->sleepers);
 }
 
@@ -100,7 +143,7 @@ static bool spinning_pays_locked(const push_client *c, unsigned looks)
 }
 
 /* Spins and yields, with the lock let go, until something happens in the mailbox or patience ends. */
-static void yield_locked(push_client *c, const struct deadline *deadline)
+static void yield_locked(push_client *c, const struct deadline *deadline, struct receiver *self)
 {
     unsigned yields = patience_yields(c->patience);
     if (yields == 0)
@@ -109,6 +152,8 @@ static void yield_locked(push_client *c, const struct deadline *deadline)
     bool spins = c->spins;
     unsigned yielded = 0;
     unsigned looks = 0;
+    if (is_rendezvous(c))
+        receivers_add(&c->extra->awake, self);
     lock_release(&c->lock);
     while (yielded < yields && word_of(c) == seen && !push__deadline_passed(deadline)) {
         looks = spins ? push__spin_while(&c->word, seen) : 0;
@@ -118,6 +163,8 @@ static void yield_locked(push_client *c, const struct deadline *deadline)
         yielded++;
     }
     lock_acquire(&c->lock);
+    if (is_rendezvous(c))
+        receivers_remove(&c->extra->awake, self);
     if (word_of(c) != seen) {
         c->patience = patience_after_yield(c->patience, yielded);
         c->spins = spinning_pays_locked(c, looks);
@@ -126,29 +173,41 @@ static void yield_locked(push_client *c, const struct deadline *deadline)
 
 /* Waits, once, for something to happen: yields first, then sleeps. Returns 0 to look again, -ETIMEDOUT or an error.
  */
-static int wait_locked(push_client *c, const struct deadline *deadline, bool *yielded)
+static int wait_locked(push_client *c, const struct deadline *deadline, struct receiver *self, bool *yielded)
 {
     if (!*yielded) {
         *yielded = true;
-        yield_locked(c, deadline);
+        yield_locked(c, deadline, self);
         return 0;
     }
     uint64_t start = push__now();
     if (!push__arm_locked(c))
         return 0;
-    int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, c);
+    int rc = push__waitq_sleep(&c->sleepers, &c->lock, deadline, pull_cancelled, self);
     *yielded = false;
     c->patience = patience_after_sleep(c->patience, push__now() - start);
     return rc;
+}
+
+/* The message that a pull was handed, and what else is there. */
+static size_t begin_with_handed_locked(push_client *c, push_msg *msg, push_msg **msgs, size_t max, size_t *gap,
+                                       struct garbage *garbage)
+{
+    size_t no_gap;
+    *gap = 0;
+    msgs[0] = msg;
+    return 1 + take_slow_locked(c, msgs + 1, max - 1, &no_gap, garbage);
 }
 
 /* Takes what is there, or waits for it. */
 static int take_or_wait_locked(push_client *c, push_msg **msgs, size_t max, size_t *gap,
                                const struct deadline *deadline, struct garbage *garbage)
 {
+    struct receiver self = {.client = c};
     int rc = 0;
     for (bool yielded = false;;) {
-        size_t n = take_locked(c, msgs, max, gap, garbage);
+        size_t n = self.msg ? begin_with_handed_locked(c, self.msg, msgs, max, gap, garbage)
+                            : take_locked(c, msgs, max, gap, garbage);
         if (n > 0)
             return (int)n;
         if (client_is_closed(c))
@@ -159,13 +218,14 @@ static int take_or_wait_locked(push_client *c, push_msg **msgs, size_t max, size
             push__arm_locked(c);
         if (rc < 0)
             return rc;
-        count_waiting_locked(c, true);
-        rc = wait_locked(c, deadline, &yielded);
-        count_waiting_locked(c, false);
+        begin_to_wait_locked(c);
+        rc = wait_locked(c, deadline, &self, &yielded);
+        end_to_wait_locked(c, &self);
     }
 }
 
-/* A pull is about to wait at a rendezvous: there must be a slot for the message it will be handed. */
+/* A pull is about to wait at a rendezvous: there must be a slot for the message it will be handed, should it be
+ * cancelled. */
 static int make_room_locked(push_client *c)
 {
     struct garbage garbage = {0};

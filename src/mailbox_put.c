@@ -111,6 +111,14 @@ void push__put_locked(push_client *c, push_msg *msg)
     push__arrive_locked(c);
 }
 
+/* Put and taken at once, by a pull that waits at a rendezvous. */
+static void pass_locked(push_client *c, push_msg *msg)
+{
+    uint64_t word = atomic_fetch_add_explicit(&c->word, WORD_ONE, memory_order_acq_rel);
+    ring_pass(c->pull_ring, msg->u.size, (word >> WORD_SHIFT) + 1);
+    push__hand_over_locked(c, msg);
+}
+
 /* ---- Putting ---- */
 
 static void discard(push_msg *msg, struct garbage *garbage)
@@ -172,7 +180,10 @@ enum put_result push__mailbox_put(push_client *c, push_msg *msg, struct push_nod
     if (client_is_closed(c)) {
         result = PUT_CLOSED;
     } else if (!c->waiting_pushes && fits_locked(c, msg->u.size)) {
-        push__put_locked(c, msg);
+        if (is_rendezvous(c))
+            pass_locked(c, msg);
+        else
+            push__put_locked(c, msg);
         result = PUT_TAKEN;
     } else {
         result = overflow_locked(c, msg, node, wait, garbage);

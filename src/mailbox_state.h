@@ -54,13 +54,18 @@ static inline size_t queued_locked(const push_client *c)
     return ring_len_locked(c) + (c->extra ? c->extra->returned_len : 0);
 }
 
-/* Messages in a rendezvous mailbox that belong to pulls that wait: their threads just have not run yet. */
-static inline size_t handed_locked(const push_client *c)
+/* A pull that waits. At a rendezvous, for as long as it has no message, it is in extra->awake or in the sleepers'
+ * queue, nothing is queued, and no push waits; once it has one, it is in extra->handed. */
+struct receiver {
+    struct receiver *next; /* in either list */
+    push_client *client;
+    push_msg *msg; /* what it was handed */
+};
+
+/* At a rendezvous: a pull waits for a message. */
+static inline bool has_receiver_locked(const push_client *c)
 {
-    if (!is_rendezvous(c))
-        return 0;
-    size_t queued = queued_locked(c);
-    return queued < c->extra->waiting ? queued : c->extra->waiting;
+    return !client_is_closed(c) && (c->extra->awake || !waitq_empty(&c->sleepers));
 }
 
 static inline bool has_message_locked(const push_client *c)
@@ -70,9 +75,9 @@ static inline bool has_message_locked(const push_client *c)
 
 static inline bool fits_locked(const push_client *c, size_t size)
 {
-    size_t queued = queued_locked(c);
     if (is_rendezvous(c))
-        return queued < c->extra->waiting;
+        return has_receiver_locked(c);
+    size_t queued = queued_locked(c);
     if (queued >= c->max_buffer)
         return false;
     size_t max_bytes = c->extra ? c->extra->max_bytes : 0;
@@ -84,7 +89,7 @@ static inline bool fits_locked(const push_client *c, size_t size)
 
 static inline void mark_most_locked(push_client *c)
 {
-    size_t queued = queued_locked(c) - handed_locked(c);
+    size_t queued = queued_locked(c);
     if (queued > c->pull_ring->most)
         c->pull_ring->most = queued;
 }
@@ -124,9 +129,15 @@ bool push__close_locked(push_client *c);
 /* Puts a message into the ring, which has a free slot. Needs WORD_SLOW, or the push lock too. */
 void push__put_locked(push_client *c, push_msg *msg);
 
-/* Grows the ring as needed, for one more message and `pulls` more pulls that wait at a rendezvous. Takes the
+/* Grows the ring as needed, for one more message and `pulls` more pulls that wait at a rendezvous: what they are
+ * handed comes back into the ring when they are cancelled. Takes the
  * mailbox lock itself, so that memory can be had outside it. Needs the push lock, or a rendezvous. */
 int push__reserve_slots(push_client *c, size_t pulls, struct garbage *garbage);
+
+/* ---- mailbox_pull.c ---- */
+
+/* The message goes to a pull that waits at a rendezvous; there is one. */
+void push__hand_over_locked(push_client *c, push_msg *msg);
 
 /* ---- mailbox_waiting.c ---- */
 

@@ -158,18 +158,6 @@ void push__watch_pause(struct watch *watch, bool paused)
     lock_release(&set->lock);
 }
 
-void push__watch_end_rest(struct watch *watch)
-{
-    struct readyset *set = watch->set;
-    lock_acquire(&set->lock);
-    if (watch->idle) {
-        watch->idle = false;
-        atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
-        place_locked(watch);
-    }
-    lock_release(&set->lock);
-}
-
 /* An idle watch is told of the next put, and leaves the list; or there is something new. A pull that is about to
  * wait may have armed it already: that is nothing new. */
 static void arm_locked(struct watch *watch)

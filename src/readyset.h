@@ -78,9 +78,6 @@ void push__watch_clear(struct watch *watch);
 /* It was found empty with this word, which `armed` would arm. False: arm it now. */
 bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed);
 
-/* The mailbox is about to be armed for another reason. */
-void push__watch_end_rest(struct watch *watch);
-
 void push__watch_close(struct watch *watch);
 void push__watch_pause(struct watch *watch, bool paused);
 

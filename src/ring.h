@@ -157,6 +157,28 @@ static inline void ring_release(struct ring *ring, size_t n)
     atomic_store_explicit(&ring->head, head + n, memory_order_release);
 }
 
+/* A message that makes `tail` messages is put into the empty ring and taken at once. Needs both sides shut out. */
+static inline void ring_pass(struct ring *ring, size_t size, uint64_t tail)
+{
+    ring->bytes_in += size;
+    ring->bytes_out += size;
+    ring->pulled++;
+    ring->tail_seen = tail;
+    ring_release(ring, 1);
+}
+
+/* Back to the front, into a free slot. Needs both sides shut out. */
+static inline void ring_untake(struct ring *ring, push_msg *msg)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed) - 1;
+    ring->take_at = (ring->take_at > 0 ? ring->take_at : ring->take_cap) - 1;
+    ring->slots[ring->take_at] = msg;
+    ring->bytes_out -= msg->u.size;
+    ring->head_seen = head;
+    ring->pulled--;
+    atomic_store_explicit(&ring->head, head, memory_order_release);
+}
+
 static inline uint64_t ring_len(const struct ring *ring, uint64_t tail)
 {
     return tail - atomic_load_explicit(&ring->head, memory_order_relaxed);

@@ -105,6 +105,7 @@ bool push__cond_wait(pthread_cond_t *cond, struct lock *lock, const struct deadl
 struct sleeper {
     struct sleeper *next, *prev; /* circular */
     pthread_cond_t cond;
+    void *arg;
     bool woken; /* and no longer in the queue */
 };
 
@@ -133,14 +134,15 @@ static void waitq_remove(struct waitq *q, struct sleeper *self)
     }
 }
 
-void push__waitq_wake(struct waitq *q)
+void *push__waitq_wake(struct waitq *q)
 {
     if (!q->last)
-        return;
+        return NULL;
     struct sleeper *first = q->last->next;
     waitq_remove(q, first);
     first->woken = true;
     pthread_cond_signal(&first->cond);
+    return first->arg;
 }
 
 void push__waitq_wake_all(struct waitq *q)
@@ -154,7 +156,6 @@ struct sleep {
     struct lock *lock;
     struct sleeper self;
     void (*on_cancel)(void *arg, bool woken);
-    void *arg;
 };
 
 static void sleep_end(struct sleep *sleep)
@@ -169,14 +170,14 @@ static void sleep_cancelled(void *arg)
 {
     struct sleep *sleep = arg;
     sleep_end(sleep);
-    sleep->on_cancel(sleep->arg, sleep->self.woken);
+    sleep->on_cancel(sleep->self.arg, sleep->self.woken);
     lock_release(sleep->lock);
 }
 
 int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline *deadline,
                       void (*on_cancel)(void *arg, bool woken), void *arg)
 {
-    struct sleep sleep = {.q = q, .lock = lock, .on_cancel = on_cancel, .arg = arg};
+    struct sleep sleep = {.q = q, .lock = lock, .on_cancel = on_cancel, .self.arg = arg};
     int rc = push__cond_init(&sleep.self.cond);
     if (rc < 0)
         return rc;

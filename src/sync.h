@@ -157,8 +157,8 @@ static inline bool waitq_empty(const struct waitq *q)
 int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline *deadline,
                       void (*on_cancel)(void *arg, bool woken), void *arg);
 
-/* Wake the first, or all. */
-void push__waitq_wake(struct waitq *q);
+/* Wake the first, or all. The first's arg, or NULL. */
+void *push__waitq_wake(struct waitq *q);
 void push__waitq_wake_all(struct waitq *q);
 
 /* ---- Patience ---- */

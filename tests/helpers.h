@@ -66,9 +66,11 @@ int test_end(void **state);
 
 /* The main function of every test program: sets the counting allocator and runs the tests. */
 #define TEST_MAIN(tests)                                                                                           \
-    int main(void)                                                                                                 \
+    int main(int argc, char **argv)                                                                                \
     {                                                                                                              \
         helpers_init();                                                                                            \
+        if (argc > 1)                                                                                              \
+            cmocka_set_test_filter(argv[1]);                                                                       \
         return cmocka_run_group_tests(tests, NULL, NULL);                                                          \
     }
 

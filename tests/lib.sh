@@ -1,8 +1,12 @@
 # shellcheck shell=sh
-# What tests/run.sh and examples/run.sh share. Sourced by a script in a folder of the checkout.
+# What the scripts of the tests and the examples share. Sourced by a script that lies somewhere in the checkout.
 
 set -eu
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+while [ ! -f "$root/include/push/push.h" ]; do
+    [ "$root" != / ] || exit 1
+    root=$(dirname -- "$root")
+done
 jobs=$(getconf _NPROCESSORS_ONLN)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -65,6 +69,14 @@ need_build_tools() {
     need cmake command -v cmake
 }
 
+# What examples/server is made of.
+need_server() {
+    need_build_tools
+    need pkg-config command -v pkg-config
+    need libwebsockets-dev pkg-config --exists 'libwebsockets >= 4.1'
+    need libjansson-dev pkg-config --exists jansson
+}
+
 # build DIR [CMAKE-OPTION...]: configures and builds, all of it or what $targets names; what it printed is shown where
 # it fails.
 targets=
@@ -80,6 +92,13 @@ build() {
     return 1
 }
 
+# build_server DIR [CMAKE-OPTION...]: examples/server and the library, no more.
+build_server() {
+    server_dir=$1
+    shift
+    build "$server_dir" -DPUSH_BUILD_TESTS=OFF -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_BUILD_SERVER=ON "$@"
+}
+
 # A cache of another place (the checkout was moved or copied) cannot be used.
 configure() {
     cache=$build_dir/CMakeCache.txt
@@ -87,4 +106,121 @@ configure() {
         rm -rf "$cache" "$build_dir/CMakeFiles"
     fi
     cmake -S "$root" -B "$build_dir" "$@"
+}
+
+# ---- Results ----
+
+passed=0
+failed=0
+skipped=0
+
+# pass [NUMBER]
+pass() {
+    passed=$((passed + ${1:-1}))
+}
+
+# fail WHAT...
+fail() {
+    say "failed: $*"
+    failed=$((failed + 1))
+}
+
+# skip WHAT AND WHY...
+skip() {
+    say "skipped: $*"
+    skipped=$((skipped + 1))
+}
+
+# check WHAT COMMAND...: one that passes or fails.
+check() {
+    what=$1
+    shift
+    if "$@"; then
+        pass
+    else
+        fail "$what"
+    fi
+}
+
+# add_total FILE: what its last line says. False where it says nothing of the kind.
+add_total() {
+    result=$(tail -n 1 "$1" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed\(, \([0-9]*\) skipped\)*$/\1 \2 \4/p')
+    [ -n "$result" ] || return 1
+    # shellcheck disable=SC2086 # two numbers or three
+    set -- $result
+    passed=$((passed + $1))
+    failed=$((failed + $2))
+    skipped=$((skipped + ${3:-0}))
+}
+
+# run_ctest DIR [OPTION...]: adds its result to the total. Without a result, or without a test, it has failed. The number
+# of tests is in $ran.
+run_ctest() {
+    ctest_dir=$1
+    shift
+    # shellcheck disable=SC2086 # a list of words
+    (cd "$ctest_dir" && $no_aslr ctest --output-on-failure --parallel "$jobs" "$@" </dev/null 2>&1) | tee "$ctest_dir/ctest.log"
+    ran=0
+    summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$ctest_dir/ctest.log")
+    if [ -z "$summary" ]; then
+        fail "no result from ctest"
+        return
+    fi
+    ran=${summary#* }
+    skips=$(grep -c '\*\*\*Skipped' "$ctest_dir/ctest.log" || true)
+    passed=$((passed + ran - ${summary% *} - skips))
+    failed=$((failed + ${summary% *}))
+    skipped=$((skipped + skips))
+}
+
+# The last line of a script, and its exit status: nothing failed, and something passed, or was skipped and counted so.
+finish() {
+    total="$passed passed, $failed failed"
+    [ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
+    echo "$total"
+    [ "$failed" -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
+    exit
+}
+
+# ---- What the layers share ----
+
+# extent_of [ARGUMENT...]: nothing, or --all, into $extent.
+extent_of() {
+    case $#:${1-} in
+    0: | 1:--all) extent=${1-} ;;
+    *)
+        echo "usage: sh $0 [--all]" >&2
+        exit 2
+        ;;
+    esac
+}
+
+need_test_tools() {
+    need_build_tools
+    need pkg-config command -v pkg-config
+    need libcmocka-dev pkg-config --exists cmocka
+}
+
+# A clang, and its sanitizers: sanitizer_of_clang NAME installs what -fsanitize=NAME needs.
+sanitizer_of_clang() {
+    compiles clang "-fsanitize=$1" || install "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev" || true
+}
+
+# fetch_cmocka DIR: the distribution's source of cmocka into DIR, by lists of its own: the system's settings stay as
+# they are.
+fetch_cmocka() {
+    [ ! -f "$1/CMakeLists.txt" ] || return 0
+    command -v apt-get >/dev/null || return 1
+    rm -rf "$1" "$scratch/cmocka"
+    mkdir -p "$1" "$scratch/cmocka/lists/partial"
+    apt-get indextargets --format 'deb-src $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+        sort -u >"$scratch/cmocka/sources.list" || return 1
+    (
+        cd "$scratch/cmocka" || exit 1
+        set -- -q -o Dir::Etc::SourceList="$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+            -o Dir::State::Lists="$PWD/lists"
+        apt-get "$@" update && apt-get "$@" source --download-only cmocka
+    ) >"$1/fetch.log" 2>&1 </dev/null && tar -xf "$scratch"/cmocka/cmocka_*.orig.tar.?? -C "$1" --strip-components=1 && return 0
+    cat "$1/fetch.log"
+    return 1
 }

@@ -18,25 +18,28 @@ static size_t size_of(const struct model *m, int message)
     return m->messages[message].size;
 }
 
-static size_t bytes_from(const struct model *m, size_t first)
+static size_t bytes_queued(const struct model *m)
 {
     size_t bytes = 0;
-    for (size_t i = first; i < m->len; i++)
+    for (size_t i = 0; i < m->len; i++)
         bytes += size_of(m, m->queue[i].message);
     return bytes;
 }
 
-static size_t bytes_queued(const struct model *m)
+/* A pull that waits at a rendezvous and was handed nothing yet. */
+static bool has_receiver(const struct model *m)
 {
-    return bytes_from(m, 0);
+    return m->max_buffer == 0 && !m->closed && m->handed_len < m->waiting_pulls;
 }
 
 /* Whoever waits already is not looked at. */
 static bool fits(const struct model *m, size_t size)
 {
-    if (m->len >= (m->max_buffer > 0 ? m->max_buffer : m->waiting_pulls))
+    if (m->max_buffer == 0)
+        return has_receiver(m);
+    if (m->len >= m->max_buffer)
         return false;
-    if (m->max_buffer == 0 || m->max_bytes == 0 || m->len == 0)
+    if (m->max_bytes == 0 || m->len == 0)
         return true;
     size_t bytes = bytes_queued(m);
     return bytes <= m->max_bytes && size <= m->max_bytes - bytes;
@@ -47,19 +50,10 @@ static bool is_full(const struct model *m, size_t size)
     return m->waiting_len > 0 || !fits(m, size);
 }
 
-/* Messages at a rendezvous that belong to pulls that wait. */
-static size_t handed(const struct model *m)
-{
-    if (m->max_buffer > 0)
-        return 0;
-    return m->len < m->waiting_pulls ? m->len : m->waiting_pulls;
-}
-
 static void mark(struct model *m)
 {
-    size_t queued = m->len - handed(m);
-    if (queued > m->high_water)
-        m->high_water = queued;
+    if (m->len > m->high_water)
+        m->high_water = m->len;
 }
 
 static void append(struct model *m, int message, size_t gap)
@@ -96,11 +90,23 @@ static void evict(struct model *m)
     m->dropped++;
 }
 
+static void hand_over(struct model *m, int message)
+{
+    assert_true(m->handed_len < MODEL_QUEUE);
+    m->handed[m->handed_len++] = message;
+    m->pulled++;
+}
+
 static int take(struct model *m, int message, push_report *report)
 {
-    append(m, message, m->pending_gap);
-    m->pending_gap = 0;
-    mark(m);
+    if (has_receiver(m)) {
+        hand_over(m, message);
+        m->pushed++;
+    } else {
+        append(m, message, m->pending_gap);
+        m->pending_gap = 0;
+        mark(m);
+    }
     take_reference(m, message);
     report->delivered++;
     return 1;
@@ -211,19 +217,39 @@ int model_pull(struct model *m, int *messages, size_t max, size_t *lost)
     return m->closed ? -EPIPE : -EAGAIN;
 }
 
+static void put_in_front(struct model *m, int message)
+{
+    assert_true(m->len < MODEL_QUEUE);
+    memmove(m->queue + 1, m->queue, m->len * sizeof(m->queue[0]));
+    m->queue[0] = (struct model_entry){message, 0};
+    m->len++;
+    mark(m);
+}
+
 int model_unpull(struct model *m, int message)
 {
     if (m->taken_over)
         return -EPIPE;
     if (m->pulled == 0)
         return -EINVAL;
-    assert_true(m->len < MODEL_QUEUE);
-    memmove(m->queue + 1, m->queue, m->len * sizeof(m->queue[0]));
-    m->queue[0] = (struct model_entry){message, 0};
-    m->len++;
     m->pulled--;
-    mark(m);
+    if (has_receiver(m))
+        hand_over(m, message);
+    else
+        put_in_front(m, message);
     return 0;
+}
+
+bool model_receive(struct model *m, int message)
+{
+    for (size_t i = 0; i < m->handed_len; i++) {
+        if (m->handed[i] == message) {
+            m->handed_len--;
+            memmove(m->handed + i, m->handed + i + 1, (m->handed_len - i) * sizeof(m->handed[0]));
+            return true;
+        }
+    }
+    return false;
 }
 
 void model_close(struct model *m)
@@ -242,6 +268,10 @@ void model_take_over(struct model *from, struct model *to)
     size_t waiting_pulls = from->waiting_pulls;
     *to = *from;
     to->waiting_pulls = 0;
+    while (to->handed_len > 0) {
+        put_in_front(to, to->handed[--to->handed_len]);
+        to->pulled--;
+    }
     *from = (struct model){.messages = to->messages,
                            .max_buffer = to->max_buffer,
                            .overflow = to->overflow,
@@ -264,13 +294,12 @@ bool model_has_message(const struct model *m)
 
 push_client_stats model_stats(const struct model *m)
 {
-    size_t pulled_already = handed(m);
-    return (push_client_stats){.queued = m->len - pulled_already,
-                               .queued_bytes = bytes_from(m, pulled_already),
+    return (push_client_stats){.queued = m->len,
+                               .queued_bytes = bytes_queued(m),
                                .max_buffer = m->max_buffer,
                                .high_water = m->high_water,
                                .pushed = m->pushed,
-                               .pulled = m->pulled + pulled_already,
+                               .pulled = m->pulled,
                                .dropped = m->dropped,
                                .closed = m->closed};
 }

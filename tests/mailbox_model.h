@@ -47,8 +47,10 @@ struct model {
     size_t len;
     struct model_push *waiting[MODEL_WAITING];
     size_t waiting_len;
-    size_t waiting_pulls; /* at a rendezvous, each is room for one message, which then counts as pulled */
-    size_t pending_gap;   /* before the next message that is put */
+    size_t waiting_pulls;    /* at a rendezvous, each is room for one message, which then counts as pulled */
+    int handed[MODEL_QUEUE]; /* what they were handed: they have not returned yet */
+    size_t handed_len;
+    size_t pending_gap; /* before the next message that is put */
     size_t high_water;
     uint64_t pushed, pulled, dropped;
 };
@@ -67,6 +69,9 @@ void model_withdraw(struct model *m, struct model_push *push);
 
 /* As push_client_pull_many with timeout 0. The references go to the caller. */
 int model_pull(struct model *m, int *messages, size_t max, size_t *lost);
+
+/* A pull that waits at a rendezvous returns with a message that it was handed. False: it was not. */
+bool model_receive(struct model *m, int message);
 
 /* As push_client_unpull. */
 int model_unpull(struct model *m, int message);

@@ -11,7 +11,7 @@ int __wrap_sched_yield(void);
 int __wrap_sched_yield(void)
 {
     yields++;
-    atomic_store(&state, state_after_yield);
+    atomic_store(&allocator_state, state_after_yield);
     return 0;
 }
 
@@ -19,9 +19,9 @@ static void settle(int after_yield)
 {
     yields = 0;
     state_after_yield = after_yield;
-    atomic_store(&state, SETTING);
+    atomic_store(&allocator_state, SETTING);
     push__alloc_settle();
-    assert_int_equal(atomic_load(&state), USED);
+    assert_int_equal(atomic_load(&allocator_state), USED);
     assert_int_equal(yields, 1);
 }
 
@@ -40,12 +40,12 @@ static void another_thread_was_the_first(void **unused)
 static void nobody_else_sets_it_meanwhile(void **unused)
 {
     (void)unused;
-    atomic_store(&state, SETTING);
+    atomic_store(&allocator_state, SETTING);
     assert_int_equal(push_set_allocator(malloc, realloc, free), -EBUSY);
-    assert_int_equal(atomic_load(&state), SETTING);
-    atomic_store(&state, USED);
+    assert_int_equal(atomic_load(&allocator_state), SETTING);
+    atomic_store(&allocator_state, USED);
     assert_int_equal(push_set_allocator(malloc, realloc, free), -EBUSY);
-    assert_int_equal(atomic_load(&state), USED);
+    assert_int_equal(atomic_load(&allocator_state), USED);
 }
 
 static void set_often(void *unused)
@@ -61,11 +61,11 @@ static void set_often(void *unused)
 static void two_threads_set_it(void **unused)
 {
     (void)unused;
-    atomic_store(&state, FRESH);
+    atomic_store(&allocator_state, FRESH);
     crew_run(2, set_often, NULL, 0);
-    assert_int_equal(atomic_load(&state), FRESH);
+    assert_int_equal(atomic_load(&allocator_state), FRESH);
     assert_int_equal(push_set_allocator(malloc, realloc, free), 0);
-    atomic_store(&state, USED);
+    atomic_store(&allocator_state, USED);
 }
 
 static const struct CMUnitTest tests[] = {TEST(the_first_use_waits_until_it_is_set),

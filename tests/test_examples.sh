@@ -3,7 +3,8 @@
 set -eu
 bin=$1 example=$2 source=${3-}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+background=
+trap 'kill -KILL $background 2>/dev/null || true; rm -rf "$work"' EXIT
 
 fail() {
     echo "$example: $*"
@@ -42,6 +43,76 @@ check_notify() {
     expect_lines 1 'All devices received the same messages in the same order\.'
 }
 
+# Looks again and again, for 20 seconds at most.
+await() {
+    tries=0
+    until "$@"; do
+        tries=$((tries + 1))
+        [ $tries -lt 2000 ] || fail "in vain for 20 seconds: $*"
+        sleep 0.01
+    done
+}
+
+# start_server [PUSHES]: on a port that is free.
+start_server() {
+    : >"$work/out"
+    ${PUSH_TESTS_EMULATOR-} "$bin/$example" 0 "$@" >"$work/out" 2>"$work/err" &
+    server=$!
+    background="$background $server"
+    await grep -q '^http' "$work/out"
+    url=$(sed -n 's,/events.*,,p' "$work/out")
+}
+
+# check_streams: a server of Server-Sent Events with several devices of a user, all of which get what is pushed to him, in
+# order, also while it ends; and one that stops reading, which is cut off then, and hinders nobody.
+check_streams() {
+    start_server
+    curl -sN -o /dev/null "$url/events?user=alice&device=stopped" &
+    stopped=$!
+    background="$background $stopped"
+    streams=
+    for device in 1 2 3; do
+        curl -sN -o "$work/stream.$device" "$url/events?user=alice&device=$device" &
+        streams="$streams $!"
+        background="$background $!"
+    done
+    all_are_there() {
+        curl -s -d probe "$url/push?user=alice" | grep -q '"delivered": 4,'
+    }
+    await all_are_there
+    kill -STOP $stopped
+
+    awk -v url="$url/push?user=alice" 'BEGIN {
+        for (i = 0; i < 400; i++)
+            printf "%sdata = \"message %d\\n%40000d\"\nurl = \"%s\"\noutput = \"/dev/null\"\n", i ? "next\n" : "", i, i, url
+    }' >"$work/pushes"
+    curl -s -K "$work/pushes" || fail "the pushes failed: curl says $?"
+    for bad in "$url/events" "$url/events?user=alice" "$url/push?user=alice"; do
+        [ "$(curl -s -o /dev/null -w '%{http_code}' "$bad")" -ge 400 ] || fail "takes $bad"
+    done
+    head -c 100000 /dev/zero | tr '\0' x >"$work/large"
+    [ "$(curl -s -o /dev/null -w '%{http_code}' --data-binary @"$work/large" "$url/push?user=alice")" = 413 ] ||
+        fail 'takes a message that is too large'
+
+    kill -TERM $server
+    for stream in $streams; do
+        wait "$stream" || fail "a stream did not end well: curl says $?"
+    done
+    wait $server || fail "exit status $?: $(cat "$work/err")"
+    kill -CONT $stopped
+    ! wait $stopped || fail 'the device that does not read got everything'
+    [ ! -s "$work/err" ] || fail "$(cat "$work/err")"
+    awk 'BEGIN { for (i = 0; i < 400; i++) printf "data: message %d\ndata: %40000d\n\n", i, i }' >"$work/expected"
+    for device in 1 2 3; do
+        grep -v '^data: probe$' "$work/stream.$device" | sed '/./,$!d' | cat -s | diff -u "$work/expected" - ||
+            fail "stream $device received something else"
+    done
+
+    start_server 1
+    [ "$(curl -s -d hello "$url/push?user=nobody")" = '{"delivered": 0, "dropped": 0}' ] || fail "says something else of a push"
+    wait $server || fail "exit status $?: $(cat "$work/err")"
+}
+
 case $example in
 hello)
     run
@@ -70,7 +141,7 @@ poller)
     ;;
 notify)
     check_notify "$source/messages.txt" "$source/messages.txt"
-    awk 'BEGIN { for (i = 0; i < 5000; i++) print "message", i }' >"$work/many"
+    awk 'BEGIN { for (i = 0; i < 4000; i++) print "message", i }' >"$work/many"
     check_notify "$work/many" - <"$work/many"
     printf 'no newline at the end' >"$work/short"
     check_notify "$work/short" "$work/short"
@@ -85,6 +156,15 @@ notify)
     if ${PUSH_TESTS_EMULATOR-} "$bin/notify" "$source/messages.txt" >/dev/full 2>/dev/null; then
         fail "did not see that its output was lost"
     fi
+    ;;
+libuv_loop)
+    run
+    expect_lines 3 '(phone|laptop|watch) received 2000 messages, its stream was full [0-9]+ times'
+    expect_lines 1 'watch received 2000 messages, its stream was full [1-9][0-9]* times'
+    ;;
+libmicrohttpd_sse)
+    command -v curl >/dev/null || fail 'its test needs curl'
+    check_streams
     ;;
 *)
     fail "has no check here"

@@ -161,6 +161,15 @@ WRAPPED(int, eventfd, (unsigned count, int flags))
     return -1;
 }
 
+/* Where the build has it in the place of eventfd. */
+WRAPPED(int, pipe2, (int fds[2], int flags))
+{
+    if (!fails(EVENTFD))
+        return __real_pipe2(fds, flags);
+    errno = points[EVENTFD].error;
+    return -1;
+}
+
 WRAPPED(ssize_t, getrandom, (void *buf, size_t size, unsigned flags))
 {
     if (!fails(RANDOM))

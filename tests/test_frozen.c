@@ -105,8 +105,16 @@ static void a_message_in_time_is_no_timeout(void **state)
     for (size_t capacity = 0; capacity <= 1; capacity++) {
         push_client *c = client(s, "c", capacity);
         struct call *pull = begin_pull(c, 500);
-        assert_asleep(pull);
         int64_t late = now_ns() + 600 * MILLISECOND;
+        assert_asleep(pull);
+        if (now_ns() > late - 400 * MILLISECOND) {
+            /* On a busy machine it took so long that the pull may be about to end, with a lock held. */
+            finish(pull);
+            capacity--;
+            assert_true(push_client_delete(c));
+            push_client_unref(c);
+            continue;
+        }
         freeze(pull);
         assert_int_equal(send_text(c, "1", NULL), 1);
         AWAIT(now_ns() > late);
@@ -135,13 +143,14 @@ static void a_message_that_another_took(void **state)
         push_msg *msg = NULL;
         int rc = push_client_pull(c, &msg, 0);
         thaw_all();
-        if (rc == 0) {
+        if (capacity > 0) {
+            assert_int_equal(rc, 0);
             assert_text(msg, "1");
             assert_asleep(pull);
             assert_int_equal(send_text(c, "2", NULL), 1);
             assert_text(finish(pull).msg, "2");
         } else {
-            assert_int_equal(rc, -EAGAIN); /* it was kept for who waited */
+            assert_int_equal(rc, -EAGAIN); /* it is for who waited */
             assert_text(finish(pull).msg, "1");
         }
         assert_empty(c);

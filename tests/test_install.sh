@@ -81,7 +81,7 @@ pkg-config-static)
     "$work/program"
     ;;
 header)
-    # From a folder with nothing but the header: alone, as C and as C++, in the oldest and a newer standard.
+    # From a folder with nothing but the headers: alone, as C and as C++, in the oldest and a newer standard.
     mkdir -p "$work/include/push"
     cp "$source/include/push/push.h" "$work/include/push"
     echo '#include <push/push.h>' >"$work/alone.c"
@@ -93,11 +93,23 @@ header)
     for standard in c++11 c++17 c++20; do
         "$cxx" -x c++ -std=$standard $strict -Wold-style-cast -I"$work/include" -fsyntax-only "$work/alone.c"
     done
+    cp "$source/include/push/push.hpp" "$work/include/push"
+    echo '#include <push/push.hpp>' >"$work/alone.cpp"
+    # shellcheck disable=SC2086 # lists of words
+    for standard in c++17 c++20 'c++17 -fno-exceptions -fno-rtti'; do
+        "$cxx" -std=$standard $strict -Wold-style-cast -I"$work/include" -fsyntax-only "$work/alone.cpp"
+    done
+    # Beside the amalgamation's push.h, in a folder of any name.
+    mkdir "$work/flat"
+    cp "$work/include/push/push.h" "$work/include/push/push.hpp" "$work/flat"
+    echo '#include "push.hpp"' >"$work/flat/program.cpp"
+    "$cxx" -std=c++17 -fsyntax-only "$work/flat/program.cpp"
     install_library
     # shellcheck disable=SC2046,SC2086 # lists of words
     "$cxx" -std=c++11 $strict $("$pkg_config" --cflags push) "$consumer/consumer.cpp" \
         -o "$work/program" $("$pkg_config" --libs push)
     LD_LIBRARY_PATH=$lib "$work/program"
+    [ -f "$work/prefix/include/push/push.hpp" ] || fail 'push.hpp was not installed'
     ;;
 *)
     fail 'unknown way'

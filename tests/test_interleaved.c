@@ -857,7 +857,7 @@ static void begin_timed_pull(void)
     begin_client();
     fd = push_client_fd(c);
     assert_true(fd >= 0);
-    sleeper = begin_pull(c, 200);
+    sleeper = begin_pull(c, 1000); /* what a busy machine takes to come to the push */
     assert_asleep(sleeper);
     taken = false;
 }

@@ -793,19 +793,13 @@ static void test_random_sequences(void **state)
 
 /* ---- A rendezvous with pulls that wait ------------------------------------------------------------------- */
 
-/* Hands a message to a pull that sleeps, up to the point where the push would wake it. */
-static void hand_over(push_client *c, const char *text)
+/* A pull that sleeps, and does not run when it is woken, until thaw_all(). */
+static struct call *begin_frozen_pull(push_client *c)
 {
-    push_session *s = push_client_session(c);
-    push_msg *msg = text_msg(text);
-    struct garbage garbage = {0};
-    bool asleep = false;
-    lock_acquire(&s->push_lock);
-    assert_true(push__mailbox_reserve(c, &garbage) >= 0);
-    assert_int_equal(push__mailbox_put(c, msg, NULL, NULL, &garbage, &asleep), PUT_TAKEN);
-    lock_release(&s->push_lock);
-    push__garbage_free(&garbage);
-    assert_true(asleep);
+    struct call *call = begin_pull(c, -1);
+    assert_asleep(call);
+    freeze(call);
+    return call;
 }
 
 static void assert_counts(push_client *c, size_t queued, uint64_t pushed, uint64_t pulled)
@@ -818,26 +812,36 @@ static void assert_counts(push_client *c, size_t queued, uint64_t pushed, uint64
     assert_true(push__mailbox_check(c));
 }
 
+/* An empty mailbox, of which nothing is left behind anywhere. The last use of the client. */
+static void assert_taken_over(push_session *s, push_client *c, uint64_t pushed)
+{
+    push_client_options o = {.duplicate = PUSH_TAKEOVER};
+    push_client *next = push_client_new(s, push_client_id(c), &o);
+    assert_non_null(next);
+    assert_counts(c, 0, 0, 0);
+    assert_counts(next, 0, pushed, pushed);
+    assert_empty(next);
+    push_client_unref(next);
+    push_client_unref(c);
+}
+
 static void hand_two_over(push_client *c, uint64_t before)
 {
-    struct call *first = begin_pull(c, -1);
-    assert_asleep(first);
-    struct call *second = begin_pull(c, -1);
-    assert_asleep(second);
-    hand_over(c, "one");
+    struct call *first = begin_frozen_pull(c);
+    struct call *second = begin_frozen_pull(c);
+    assert_put(c, "one");
     assert_counts(c, 0, before + 1, before + 1);
-    hand_over(c, "another");
+    assert_put(c, "another");
     assert_counts(c, 0, before + 2, before + 2);
-    /* No pull waits for a third. */
+    /* No pull waits for a third, and none that comes later gets what others were handed. */
     assert_int_equal(send_text(c, "third", NULL), 0);
-    push__mailbox_wake(c);
-    push__mailbox_wake(c);
+    assert_empty(c);
+    thaw_all();
     struct result a = finish(first);
     struct result b = finish(second);
     assert_true(a.rc == 0 && b.rc == 0);
-    assert_true(msg_is(a.msg, "one") ? msg_is(b.msg, "another") : msg_is(a.msg, "another") && msg_is(b.msg, "one"));
-    push_msg_unref(a.msg);
-    push_msg_unref(b.msg);
+    assert_text(a.msg, "one");
+    assert_text(b.msg, "another");
     assert_counts(c, 0, before + 2, before + 2);
 }
 
@@ -855,7 +859,7 @@ static void test_a_handed_message_counts_as_pulled(void **state)
         assert_text(finish(call).msg, "between");
     }
     assert_int_equal(stats_of(c).high_water, 0);
-    push_client_unref(c);
+    assert_taken_over(s, c, 12);
     push_session_unref(s);
 }
 
@@ -865,23 +869,28 @@ static void test_a_handed_message_is_taken_over(void **state)
     (void)state;
     push_session *s = session("s");
     push_client *c = client(s, "c", 0);
-    struct call *call = begin_pull(c, -1);
-    assert_asleep(call);
-    hand_over(c, "one");
+    struct call *calls[] = {begin_frozen_pull(c), begin_frozen_pull(c), begin_frozen_pull(c)};
+    assert_put(c, "one");
+    assert_put(c, "two");
     push_client_options o = {.duplicate = PUSH_TAKEOVER};
     push_client *next = push_client_new(s, push_id_str("c"), &o);
     assert_non_null(next);
-    struct result r = finish(call);
-    assert_int_equal(r.rc, -EPIPE);
-    assert_null(r.msg);
+    thaw_all();
+    for (size_t i = 0; i < COUNT(calls); i++) {
+        struct result r = finish(calls[i]);
+        assert_int_equal(r.rc, -EPIPE);
+        assert_null(r.msg);
+    }
     assert_counts(c, 0, 0, 0);
     assert_drained(c);
-    assert_counts(next, 1, 1, 0);
+    assert_counts(next, 2, 2, 0);
+    assert_int_equal(stats_of(next).high_water, 2);
     assert_true(readable(push_client_fd(next)));
-    assert_int_equal(send_text(next, "two", NULL), 0);
+    assert_int_equal(send_text(next, "three", NULL), 0);
     assert_next(next, 0, "one");
+    assert_next(next, 0, "two");
     assert_empty(next);
-    assert_counts(next, 0, 1, 1);
+    assert_counts(next, 0, 2, 2);
     push_client_unref(next);
     push_client_unref(c);
     push_session_unref(s);
@@ -892,10 +901,11 @@ static void test_a_handed_message_outlives_the_client(void **state)
     (void)state;
     push_session *s = session("s");
     push_client *c = client(s, "c", 0);
-    struct call *call = begin_pull(c, -1);
-    assert_asleep(call);
-    hand_over(c, "one");
+    struct call *call = begin_frozen_pull(c);
+    assert_put(c, "one");
     assert_true(push_client_delete(c));
+    assert_drained(c);
+    thaw_all();
     struct result r = finish(call);
     assert_int_equal(r.rc, 0);
     assert_text(r.msg, "one");
@@ -911,10 +921,12 @@ static void test_a_cancelled_pull_puts_back(void **state)
     push_session *s = session("s");
     push_client *c = client(s, "c", 0);
     int fd = push_client_fd(c);
-    struct call *call = begin_pull(c, -1);
-    assert_asleep(call);
-    hand_over(c, "one");
+    struct call *call = begin_frozen_pull(c);
+    assert_put(c, "one");
+    assert_empty(c);
+    assert_false(readable(fd));
     pthread_cancel(call_thread(call));
+    thaw_all();
     assert_true(finish_cancelled(call));
     assert_counts(c, 1, 1, 0);
     assert_true(readable(fd));
@@ -928,7 +940,7 @@ static void test_a_cancelled_pull_puts_back(void **state)
     assert_int_equal(finish(call).rc, 1);
     assert_empty(c);
     assert_counts(c, 0, 2, 2);
-    push_client_unref(c);
+    assert_taken_over(s, c, 2);
     push_session_unref(s);
 }
 
@@ -939,27 +951,17 @@ static void test_a_cancelled_pull_hands_on(void **state)
     need_cancellation_to_win();
     push_session *s = session("s");
     push_client *c = client(s, "c", 0);
-    int handed_on = 0;
-    for (int round = 0; round < 100 && handed_on == 0; round++) {
-        struct call *first = begin_pull(c, -1);
-        assert_asleep(first);
-        struct call *second = begin_pull(c, -1);
-        assert_asleep(second);
-        hand_over(c, "one");
-        lock_acquire(&c->lock);
-        pthread_cancel(call_thread(first));
-        push__waitq_wake(&c->sleepers);
-        lock_release(&c->lock);
-        /* Where the first has been quicker than its cancellation, it has gone off with the message. */
-        if (!finish_cancelled(first))
-            assert_int_equal(send_text(c, "one", NULL), 1);
-        else
-            handed_on++;
-        struct result r = finish(second);
-        assert_int_equal(r.rc, 0);
-        assert_text(r.msg, "one");
-    }
-    assert_int_equal(handed_on, 1);
+    struct call *first = begin_frozen_pull(c);
+    struct call *second = begin_pull(c, -1);
+    assert_asleep(second);
+    assert_put(c, "one");
+    pthread_cancel(call_thread(first));
+    thaw_all();
+    assert_true(finish_cancelled(first));
+    struct result r = finish(second);
+    assert_int_equal(r.rc, 0);
+    assert_text(r.msg, "one");
+    assert_counts(c, 0, 1, 1);
     push_client_unref(c);
     push_session_unref(s);
 }
@@ -968,31 +970,22 @@ static void test_a_cancelled_pull_hands_on(void **state)
 static void test_many_pulls_at_a_rendezvous(void **state)
 {
     (void)state;
-    enum { PULLS = 11 };
+    static const char *const texts[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"};
+    enum { PULLS = COUNT(texts) };
     struct call *calls[PULLS];
-    bool got[PULLS] = {false};
     push_session *s = session("s");
     push_client *c = client(s, "c", 0);
     for (int i = 0; i < PULLS; i++) {
-        calls[i] = begin_pull(c, -1);
-        assert_asleep(calls[i]);
+        calls[i] = begin_frozen_pull(c);
     }
     for (int i = 0; i < PULLS; i++) {
-        hand_over(c, (char[]){(char)('a' + i), 0});
+        assert_put(c, texts[i]);
         assert_counts(c, 0, (uint64_t)i + 1, (uint64_t)i + 1);
     }
     assert_int_equal(send_text(c, "z", NULL), 0);
+    thaw_all();
     for (int i = 0; i < PULLS; i++)
-        push__mailbox_wake(c);
-    for (int i = 0; i < PULLS; i++) {
-        struct result r = finish(calls[i]);
-        assert_int_equal(r.rc, 0);
-        int which = *(const char *)push_msg_data(r.msg) - 'a';
-        assert_in_range(which, 0, PULLS - 1);
-        assert_false(got[which]);
-        got[which] = true;
-        push_msg_unref(r.msg);
-    }
+        assert_text(finish(calls[i]).msg, texts[i]);
     assert_counts(c, 0, PULLS, PULLS);
     push_client_unref(c);
     push_session_unref(s);

@@ -60,7 +60,7 @@ static void assert_weight(size_t sessions)
 {
 #if SANITIZER_SLOWDOWN == 1
     double each = (double)atomic_load(&bytes_held) / (double)sessions;
-    if (each > MOST_BYTES)
+    if (each > (double)MOST_BYTES)
         fail_msg("%zu idle sessions with a client weigh %.1f bytes each", sessions, each);
 #else
     (void)sessions;

@@ -3,40 +3,14 @@
 # which conditions decide on their own (MC/DC), as clang 19 counts them. Less than all of them fails, and is listed.
 # --all runs the tests' long versions.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-case ${1-} in
-'') definitions=-DSANITIZER_SLOWDOWN=4 ;;
---all) definitions= ;;
-*)
-    echo "usage: sh tests/coverage/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
+definitions=-DSANITIZER_SLOWDOWN=4
+[ -z "$extent" ] || definitions=
 
-passed=0
-failed=0
-skipped=0
 dir=$root/build/coverage
 targets=push_tests
 here=$root/tests/coverage
-
-# check WHAT COMMAND...
-check() {
-    what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        say "failed: $what"
-        failed=$((failed + 1))
-    fi
-}
-
-skip() {
-    say "skipped: $*"
-    skipped=$((skipped + 1))
-}
 
 # build_tests NAME COMPILER WRITE-COUNTERS FLAG...: the test programs, with counters, in $dir/NAME. Without optimization,
 # so that each branch of the source is one of the program; and no counts are lost between threads.
@@ -103,9 +77,7 @@ mcdc() {
     check "all conditions" python3 "$here/report.py" llvm "$root" "$dir/mcdc.json"
 }
 
-need_build_tools
-need pkg-config command -v pkg-config
-need libcmocka-dev pkg-config --exists cmocka
+need_test_tools
 need gcovr command -v gcovr
 install_missing
 has_clang_19() {
@@ -124,7 +96,4 @@ else
     skip "MC/DC: this system has no clang 19"
 fi
 
-total="$passed passed, $failed failed"
-[ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-echo "$total"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

@@ -3,7 +3,6 @@
 # by qemu, armhf (32 bits), aarch64, and s390x (the other end first). Without --all, and without names: musl and armhf. The
 # stress tests repeat less often than at home. cmocka is built for each from the distribution's source package.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
 slowdown=20
 names=
@@ -22,9 +21,6 @@ if [ -z "$names" ]; then
     [ $slowdown -eq 20 ] || names="musl armhf aarch64 s390x"
 fi
 
-passed=0
-failed=0
-skipped=0
 dir=$root/build/elsewhere
 
 # describe NAME: the compiler, its packages, and the emulator and where the machine's C library is.
@@ -56,30 +52,6 @@ describe() {
     packages="gcc-$triplet $libc qemu-user"
 }
 
-# What a skip is: named, with its reason, and counted.
-skip() {
-    say "skipped: $1: $2"
-    skipped=$((skipped + 1))
-}
-
-# The source package, by lists of its own: the system's settings stay as they are.
-fetch_cmocka() {
-    [ ! -d "$dir/cmocka" ] || return 0
-    say "fetching cmocka's source package"
-    rm -rf "$dir/source"
-    mkdir -p "$dir/source/lists/partial"
-    apt-get indextargets --format 'deb-src $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
-        sort -u >"$dir/source/sources.list" || return 1
-    (
-        cd "$dir/source" || exit 1
-        set -- -q -o Dir::Etc::SourceList="$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-            -o Dir::State::Lists="$PWD/lists"
-        apt-get "$@" update && apt-get "$@" source --download-only cmocka && mkdir unpacked &&
-            tar -xf cmocka_*.orig.tar.?? -C unpacked --strip-components=1
-    ) >"$dir/fetch.log" 2>&1 </dev/null || return 1
-    mv "$dir/source/unpacked" "$dir/cmocka"
-}
-
 # cross_options NAME: what CMake must be told of the machine.
 cross_options() {
     set -- "$1" -DCMAKE_C_COMPILER="$compiler"
@@ -106,31 +78,22 @@ build_cmocka() {
 # run_suite NAME: what ctest says, and how many cmocka tests there were in it.
 run_suite() {
     say "$1: testing"
-    log=$dir/$1/ctest.log
-    (
-        export EXPLORE_PREEMPTIONS=0
-        if [ -n "$emulator" ]; then
-            PUSH_TESTS_EMULATOR=$(command -v "$emulator")
-            export PUSH_TESTS_EMULATOR
-        fi
-        cd "$dir/$1/push" && ctest --output-on-failure --parallel "$jobs" </dev/null 2>&1
-    ) | tee "$log"
-    summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$log")
-    if [ -z "$summary" ]; then
-        say "$1: no result from ctest"
-        failed=$((failed + 1))
-        return
+    export EXPLORE_PREEMPTIONS=0
+    unset PUSH_TESTS_EMULATOR
+    if [ -n "$emulator" ]; then
+        PUSH_TESTS_EMULATOR=$(command -v "$emulator")
+        export PUSH_TESTS_EMULATOR
     fi
-    passed=$((passed + ${summary#* } - ${summary% *}))
-    failed=$((failed + ${summary% *}))
+    before=$failed
+    run_ctest "$dir/$1/push"
     details=$dir/$1/push/Testing/Temporary/LastTest.log
-    echo "figure: $1: programs run: ${summary#* }"
+    echo "figure: $1: programs run: $ran"
     echo "figure: $1: tests in them: $(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$details" |
         awk '{ n += $1 } END { print n + 0 }')"
     for test in $(sed -n 's/^\[  SKIPPED \] \([a-z_0-9]*[a-z_][a-z_0-9]*\)$/\1/p' "$details" | sort -u); do
-        skip "$1: $test" "there is nothing to see on this system; the test says why"
+        skip "$1: $test: there is nothing to see on this system; the test says why"
     done
-    [ "${summary% *}" -eq 0 ] ||
+    [ "$failed" -eq "$before" ] ||
         say "$1: again: ${sysroot:+QEMU_LD_PREFIX=$sysroot $emulator }$dir/$1/push/tests/NAME"
 }
 
@@ -142,7 +105,7 @@ elsewhere() {
         install $packages || true
     fi
     if ! compiles "$compiler" || { [ -n "$emulator" ] && ! command -v "$emulator" >/dev/null; }; then
-        skip "$1" "this system has no $compiler, or no ${emulator:-musl}"
+        skip "$1: this system has no $compiler, or no ${emulator:-musl}"
         return
     fi
     [ -z "$sysroot" ] || export QEMU_LD_PREFIX="$sysroot"
@@ -154,15 +117,14 @@ elsewhere() {
         -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=ON -DPUSH_INSTALL=OFF -DPUSH_WERROR=ON; then
         run_suite "$1"
     else
-        say "$1: the build failed"
-        failed=$((failed + 1))
+        fail "$1: the build"
     fi
     case $1 in
-    musl) skip "musl: explore" "musl has no makecontext" ;;
-    armhf) skip "armhf: explore" "it tells states apart by arithmetic that a 32-bit compiler has not" ;;
+    musl) skip "musl: explore: musl has no makecontext" ;;
+    armhf) skip "armhf: explore: it tells states apart by arithmetic that a 32-bit compiler has not" ;;
     esac
-    skip "$1: the six ways of installing" "they test the build, and need a C++ compiler for the machine"
-    skip "$1: the suites under sanitizers" "${emulator:-musl} does not carry them"
+    skip "$1: the six ways of installing: they test the build, and need a C++ compiler for the machine"
+    skip "$1: the suites under sanitizers: ${emulator:-musl} does not carry them"
 }
 
 need_build_tools
@@ -170,18 +132,15 @@ need pkg-config command -v pkg-config
 need xz-utils command -v xz
 install_missing
 mkdir -p "$dir"
-if fetch_cmocka; then
+say "fetching cmocka's source package"
+if fetch_cmocka "$dir/cmocka"; then
     for name in $names; do
         elsewhere "$name"
     done
 else
-    [ ! -f "$dir/fetch.log" ] || cat "$dir/fetch.log"
     for name in $names; do
-        skip "$name" "cmocka's source package is not to be had here"
+        skip "$name: cmocka's source package is not to be had here"
     done
 fi
 
-total="$passed passed, $failed failed"
-[ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-echo "$total"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

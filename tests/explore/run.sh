@@ -3,32 +3,18 @@
 # those with up to 2. --all: before it, that merging executions (state.h) leaves nothing out; after it, without a
 # bound on preemptions, all scenarios that can be exhausted so in some seconds each.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$root/.." && pwd)
 
-case ${1-} in
-'' | --all) ;;
-*)
-    echo "usage: sh tests/explore/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
 
-need_build_tools
-need pkg-config command -v pkg-config
-need libcmocka-dev pkg-config --exists cmocka
+need_test_tools
 install_missing
 
-passed=0
-failed=0
 explore=$root/build/explore/tests/explore/explore
 say "building the explorer"
-mkdir -p "$root/build/explore"
-build_dir=$root/build/explore
-if ! { configure -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_INSTALL=OFF &&
-    cmake --build "$build_dir" --parallel "$jobs" --target explore; } >"$build_dir/build.log" 2>&1 </dev/null; then
-    cat "$build_dir/build.log"
-    echo "0 passed, 1 failed"
-    exit 1
+targets=explore
+if ! build "$root/build/explore" -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_INSTALL=OFF; then
+    fail "the build"
+    finish
 fi
 # The one that takes longest first, so that it does not run alone in the end.
 longest=shutdown-blocked-push-pull
@@ -59,7 +45,7 @@ count() {
     [ "$faults" -eq 0 ] || [ "$2" -gt $((exhausted + cut_off)) ] || failed=$((failed + 1))
 }
 
-if [ "${1-}" = --all ]; then
+if [ -n "$extent" ]; then
     say "up to 2 preemptions, with and without merging executions that come to the same state"
     each "$scratch/check" --check
     count "$scratch/check" $((2 * scenarios))
@@ -74,7 +60,7 @@ count "$scratch/three" "$scenarios"
 echo "figure: $exhausted of $scenarios scenarios exhausted with up to 3 preemptions, 1 timeout, 1 spurious wake-up:" \
     "$(sum "$scratch/three" states) states in $(sum "$scratch/three" executions) executions"
 
-if [ "${1-}" = --all ]; then
+if [ -n "$extent" ]; then
     say "any number of preemptions"
     EXPLORE_PREEMPTIONS=10000 EXPLORE_SECONDS=15 each "$scratch/any"
     count "$scratch/any" "$scenarios"
@@ -83,5 +69,4 @@ if [ "${1-}" = --all ]; then
         "$(sum "$scratch/any" executions) executions"
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

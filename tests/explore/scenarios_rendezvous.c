@@ -72,6 +72,13 @@ static void met_or_not(void)
     all_met(x.rc[1]);
 }
 
+/* What was delivered is with the pull that waited: not there for another. */
+static void push_1_then_look(void)
+{
+    push_1();
+    CHECK(pull_number(x.a, 0) == -EAGAIN);
+}
+
 /* ---- More of them ---- */
 
 static void one_of_two_met(void)
@@ -153,6 +160,27 @@ static void met_or_deleted(void)
     all_met(x.rc[1]);
 }
 
+static void try_1(void)
+{
+    x.rc[self->number] = push_number(1, 0);
+}
+
+static void take_over_a(void)
+{
+    x.b = join("a", &(push_client_options){.duplicate = PUSH_TAKEOVER});
+    CHECK(x.b && x.b != x.a);
+}
+
+/* What the old handle's pull was handed has been pulled, or goes with the mailbox. */
+static void met_or_taken_over(void)
+{
+    CHECK(x.rc[2] == 1 || x.rc[2] == -EPIPE);
+    CHECK(x.rc[2] == -EPIPE || x.rc[1] == 1);
+    outcome(x.rc[2] == 1 ? 0 : x.rc[1] == 1 ? 1 : 2);
+    drain(x.b);
+    CHECK(times_got(1) == x.rc[1]);
+}
+
 /* ---- A push that waits is something to pull ---- */
 
 static void no_room_polled(void)
@@ -178,6 +206,17 @@ const struct scenario rendezvous_scenarios[] = {
      .threads = {try_then_push_1, pull_a},
      .finish = met,
      .outcomes = {"nobody waits yet", "the pull waits already"}},
+    {.name = "rendezvous-look-behind",
+     .least = 980,
+     .set_up = no_room,
+     .threads = {push_1_then_look, pull_a},
+     .finish = met},
+    {.name = "rendezvous-takeover",
+     .least = 23000,
+     .set_up = no_room,
+     .threads = {try_1, pull_a, take_over_a},
+     .finish = met_or_taken_over,
+     .outcomes = {"they meet", "the message goes with the mailbox", "nobody waits"}},
     {.name = "rendezvous-timed",
      .least = 2700,
      .set_up = no_room,

@@ -40,6 +40,33 @@ static void trace_pull(enum form form, int handle, size_t max, int timeout_ms)
         trace_call(waiting_depth(), "push_client_pull_many(c%d, msgs, %z, &lost, %d)", handle, max, timeout_ms);
 }
 
+/* A pull has waited, and returned. At a rendezvous it may have been handed its message; alone, it must have been,
+ * where there was one. Returns 1 and its number, or 0. */
+static size_t end_wait(struct world_client *c, const push_msg *msg, int *message)
+{
+    size_t n = 0;
+    for (size_t i = 0; n == 0 && i < c->mailbox.handed_len; i++) {
+        *message = c->mailbox.handed[i];
+        if (message_is(*message, msg) && model_receive(&c->mailbox, *message))
+            n = 1;
+    }
+    c->pulls--;
+    c->mailbox.waiting_pulls--;
+    REQUIRE(c->mailbox.handed_len <= c->mailbox.waiting_pulls);
+    return n;
+}
+
+/* The rest of a pull that was handed its message, or all of it. */
+static int pull_in_model(struct world_client *c, int *messages, size_t max, size_t handed, size_t *lost)
+{
+    size_t none;
+    if (handed == 0)
+        return model_pull(&c->mailbox, messages, max, lost);
+    *lost = 0;
+    int more = max > 1 ? model_pull(&c->mailbox, messages + 1, max - 1, &none) : 0;
+    return more > 0 ? more + 1 : 1;
+}
+
 static void call_pull_somehow(void)
 {
     int handle = pick_client();
@@ -74,13 +101,13 @@ static void call_pull_somehow(void)
         waiting_begin(&waiting, timeout_ms);
     }
     int rc = pull(form, c, msgs, max, &lost, timeout_ms);
+    size_t handed = 0;
     if (waits) {
         waiting_end(&waiting);
-        c->mailbox.waiting_pulls--;
-        c->pulls--;
+        handed = end_wait(c, msgs[0], messages);
     }
     trace_result(depth, rc);
-    int expected = model_pull(&c->mailbox, messages, max, &expected_lost);
+    int expected = pull_in_model(c, messages, max, handed, &expected_lost);
     if (expected == -EAGAIN) {
         REQUIRE(timeout_ms >= 0);
         if (timeout_ms > 0)

@@ -46,7 +46,8 @@ int pick_timeout(void)
 static bool has_come(const struct waiting *waiting)
 {
     if (waiting->pull)
-        return waiting->pull->mailbox.closed || model_has_message(&waiting->pull->mailbox);
+        return waiting->pull->mailbox.closed || waiting->pull->mailbox.handed_len > 0 ||
+               model_has_message(&waiting->pull->mailbox);
     if (waiting->poll)
         return poller_has_report(waiting->poll);
     for (size_t i = 0; i < waiting->push->len; i++) {

@@ -136,14 +136,6 @@ static int64_t first_return(const struct history *h, const struct made *made)
     return first;
 }
 
-static size_t pulls_that_may_wait(const struct history *h, const struct made *made, int64_t until)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < h->len; i++)
-        n += h->calls[i].kind == KIND_PULL && h->calls[i].timeout_ms != 0 && may_be_next(h, made, i, until);
-    return n;
-}
-
 static bool delivered_at_rendezvous(const struct history *h, const struct made_call *call)
 {
     return h->capacity == 0 && call->kind == KIND_PUSH && call->result == 1;
@@ -152,12 +144,15 @@ static bool delivered_at_rendezvous(const struct history *h, const struct made_c
 static bool push_fits(struct model *m, const struct made_call *call)
 {
     push_report report = {0};
-    /* The room at a rendezvous is looked at elsewhere. */
-    m->waiting_pulls = m->max_buffer == 0 && call->result == 1 ? MODEL_QUEUE : 0;
     int rc = model_send(m, call->message, &report);
-    m->waiting_pulls = 0;
     return rc == call->result && (int)report.dropped == call->dropped &&
            (int)report.disconnected == call->disconnected;
+}
+
+static bool pull_gets(const struct made_call *call, int message, size_t lost)
+{
+    return call->result >= 0 && message == call->message && (size_t)call->result == lost &&
+           (call->first || lost == 0);
 }
 
 static bool pull_fits(struct model *m, const struct made_call *call)
@@ -166,8 +161,7 @@ static bool pull_fits(struct model *m, const struct made_call *call)
     size_t lost;
     int rc = model_pull(m, &message, 1, &lost);
     if (rc == 1)
-        return call->result >= 0 && message == call->message && (size_t)call->result == lost &&
-               (call->first || lost == 0);
+        return pull_gets(call, message, lost);
     return rc == (call->result == -ETIMEDOUT ? -EAGAIN : call->result);
 }
 
@@ -189,38 +183,47 @@ static bool fits(struct model *m, const struct made_call *call)
     return false;
 }
 
-static bool search(struct search *s, const struct made *made, const struct model *m, int must_take);
+static bool search(struct search *s, const struct made *made, const struct model *m, const struct made_call *met);
 
-/* The pull takes the message from the push, while that is there. */
-static bool takes(const struct made_call *pull, int message, const struct made_call *push)
+/* At a rendezvous, the two meet: one waits for the other. What follows the first message of a batch comes from
+ * pushes that wait. */
+static bool can_meet(const struct made_call *push, const struct made_call *pull)
 {
-    return pull->kind == KIND_PULL && pull->message == message && pull->began <= push->returned;
+    return pull->kind == KIND_PULL && pull->message == push->message && pull->began <= push->returned &&
+           (push->timeout_ms != 0 || (pull->first && pull->timeout_ms != 0));
+}
+
+/* A push that delivers at a rendezvous takes effect together with the pull that takes its message from it, the next
+ * call. What was put back comes before it. */
+static bool meets(struct model *m, const struct made_call *push, const struct made_call *pull)
+{
+    if (m->closed || m->len > 0 || !can_meet(push, pull) || !pull_gets(pull, push->message, 0))
+        return false;
+    m->pushed++;
+    m->pulled++;
+    return true;
 }
 
 /* Makes the call, and searches on from there. */
-static bool try_next(struct search *s, const struct made *made, const struct model *m, size_t i, size_t pulls,
-                     int must_take)
+static bool try_next(struct search *s, const struct made *made, const struct model *m, size_t i,
+                     const struct made_call *met)
 {
     const struct made_call *call = &s->h->calls[i];
     struct model next = *m;
     struct made next_made = *made;
     make(&next_made, i);
-    if (must_take > 0 && !takes(call, must_take, &s->h->calls[s->order[s->depth - 1]]))
-        return false;
-    if (!fits(&next, call))
-        return false;
-    /* Delivered to a pull that waits; or the push waits, and the next call takes the message from it. */
-    bool waits = delivered_at_rendezvous(s->h, call) && m->len >= pulls;
-    if (waits && call->timeout_ms == 0)
+    bool to_be_met = delivered_at_rendezvous(s->h, call);
+    if (met ? !meets(&next, met, call) : !to_be_met && !fits(&next, call))
         return false;
     s->order[s->depth++] = i;
-    if (search(s, &next_made, &next, waits ? call->message : 0))
+    if (search(s, &next_made, &next, to_be_met ? call : NULL))
         return true;
     s->depth--;
     return false;
 }
 
-static bool search(struct search *s, const struct made *made, const struct model *m, int must_take)
+/* met: the push at a rendezvous whose message the next call takes, or NULL. */
+static bool search(struct search *s, const struct made *made, const struct model *m, const struct made_call *met)
 {
     struct state state;
     if (s->depth > s->deepest_len) {
@@ -229,13 +232,12 @@ static bool search(struct search *s, const struct made *made, const struct model
     }
     if (s->depth == s->h->len)
         return true;
-    state_of(&state, made, m, must_take);
+    state_of(&state, made, m, met ? met->message : 0);
     if (!add_state(&s->seen, &state))
         return false;
     int64_t until = first_return(s->h, made);
-    size_t pulls = pulls_that_may_wait(s->h, made, until);
     for (size_t i = 0; i < s->h->len; i++) {
-        if (may_be_next(s->h, made, i, until) && try_next(s, made, m, i, pulls, must_take))
+        if (may_be_next(s->h, made, i, until) && try_next(s, made, m, i, met))
             return true;
     }
     return false;
@@ -265,7 +267,7 @@ static bool check_mailbox(const struct history *h, FILE *f)
     struct made made = {{0}};
     s->h = h;
     model_init(&m, s->messages, &options);
-    bool good = search(s, &made, &m, 0);
+    bool good = search(s, &made, &m, NULL);
     if (!good)
         explain(s, f);
     free(s->seen.states);
@@ -378,37 +380,6 @@ static bool check_times(const struct history *h, FILE *f)
         return false;
     }
     return true;
-}
-
-/* ---- A rendezvous, strictly ---- */
-
-static bool is_put_back(const struct history *h, int message)
-{
-    for (size_t i = 0; i < h->len; i++) {
-        if (h->calls[i].kind == KIND_UNPULL && h->calls[i].message == message)
-            return true;
-    }
-    return false;
-}
-
-static bool pulled_later(const struct history *h, const struct made_call *push)
-{
-    for (size_t i = 0; i < h->len; i++) {
-        const struct made_call *pull = &h->calls[i];
-        if (pull->kind == KIND_PULL && pull->message == push->message && pull->began > push->returned)
-            return true;
-    }
-    return false;
-}
-
-size_t history_late_pulls(const struct history *h)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < h->len && !h->of_session; i++) {
-        const struct made_call *call = &h->calls[i];
-        n += delivered_at_rendezvous(h, call) && pulled_later(h, call) && !is_put_back(h, call->message);
-    }
-    return n;
 }
 
 bool history_check(const struct history *h, FILE *f)

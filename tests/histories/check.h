@@ -9,7 +9,8 @@
  * state it led to is looked at once.
  *
  * Where a push waits, it takes effect when its message comes into the mailbox. A batch is so many pulls in a row,
- * between which messages may come. A pull that waits at a rendezvous is room for one message.
+ * between which messages may come. At a rendezvous, a push that delivers and the pull that takes its message from
+ * it are one step: each had begun, and none had returned.
  *
  * A session's: each message is with as many clients as its push said, nobody has one twice, any two clients have
  * those they share in the same order, and a push that ended before another began comes first.
@@ -23,9 +24,5 @@
 
 /* False: it cannot; why is written to f. */
 bool history_check(const struct history *h, FILE *f);
-
-/* Messages at a rendezvous that were pulled by a call which began after their push had returned: another than the
- * pull that waited when they were pushed. */
-size_t history_late_pulls(const struct history *h);
 
 #endif

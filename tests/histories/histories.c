@@ -44,7 +44,6 @@ int main(int argc, char **argv)
     uint64_t first = strtoull(argv[3], NULL, 10);
     unsigned long calls = 0;
     unsigned long pairs = 0;
-    size_t late = 0;
     helpers_init();
     for (uint64_t seed = first; seed < first + count; seed++) {
         char what[64];
@@ -53,7 +52,6 @@ int main(int argc, char **argv)
         (of_session ? record_session : record_mailbox)(&h, seed);
         calls += h.len;
         pairs += overlaps();
-        late += history_late_pulls(&h);
         if (!history_check(&h, stdout)) {
             keep(seed);
             return 1;
@@ -68,7 +66,5 @@ int main(int argc, char **argv)
     printf("figure: %s histories: %lu\n", argv[1], count);
     printf("figure: calls in %s histories: %lu\n", argv[1], calls);
     printf("figure: pairs of calls made at once in %s histories: %lu\n", argv[1], pairs);
-    if (!of_session)
-        printf("figure: messages at a rendezvous pulled by a call that began after the push: %zu\n", late);
     return count == 0;
 }

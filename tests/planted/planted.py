@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plants the faults of mutations.txt, one at a time, in copies of the sources, and sees that each is caught.
 
-planted.py WORK --sample N | --all | --only NAME | --hunt [NAME]
+planted.py WORK --sample N | --all | --only NAME... | --hunt [NAME]
 
 For each fault the text is replaced, the program that `by` names is built and run: it must fail, though the same
 program passed with the sources as they are. A fault that survives, whose text is not there exactly once, or that does
@@ -269,10 +269,10 @@ NO_ASLR = no_aslr()
 
 def choose(faults, arguments):
     if arguments.only:
-        chosen = [fault for fault in faults if fault.name == arguments.only]
-        if not chosen:
-            sys.exit(f"no fault of the name {arguments.only}")
-        return chosen
+        unknown = set(arguments.only) - {fault.name for fault in faults}
+        if unknown:
+            sys.exit(f"no fault of the name {unknown.pop()}")
+        return [fault for fault in faults if fault.name in arguments.only]
     if arguments.sample:
         seed = os.environ.get("PUSH_PLANTED_SEED") or str(random.SystemRandom().randrange(1 << 32))
         print(f"seed: PUSH_PLANTED_SEED={seed}", flush=True)
@@ -332,7 +332,7 @@ def main():
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--all", action="store_true")
     which.add_argument("--sample", type=int)
-    which.add_argument("--only")
+    which.add_argument("--only", nargs="+")
     which.add_argument("--hunt", nargs="?", const="")
     arguments = parser.parse_args()
     faults = read_list(os.path.join(HERE, "mutations.txt"))

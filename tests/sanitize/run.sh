@@ -4,31 +4,12 @@
 # reported, nothing is suppressed. --all runs more seeds, the tests' long versions, and shows on planted faults that
 # the tools see what a plain run does not.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-case ${1-} in
-'') seeds=1 plant='' definitions=-DSANITIZER_SLOWDOWN=8 ;;
---all) seeds=4 plant=yes definitions= ;;
-*)
-    echo "usage: sh tests/sanitize/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
+seeds=1 definitions=-DSANITIZER_SLOWDOWN=8
+[ -z "$extent" ] || seeds=4 definitions=
 
-passed=0
-failed=0
-skipped=0
 dir=$root/build/sanitize
-
-fail() {
-    say "failed: $*"
-    failed=$((failed + 1))
-}
-
-skip() {
-    say "skipped: $*"
-    skipped=$((skipped + 1))
-}
 
 # build_target TARGET DIR [CMAKE-OPTION...]
 build_target() {
@@ -41,27 +22,10 @@ build_target() {
 
 memory_flags='-fsanitize=memory -fsanitize-memory-track-origins -fno-omit-frame-pointer'
 
-# The distribution's source of cmocka, into $dir/source: with lists of its own, so that the system's stay as they are.
-fetch_cmocka() {
-    apt=$dir/apt
-    rm -rf "$apt" "$dir/source"
-    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/parts" "$dir/source"
-    for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ ! -f "$list" ] || sed -n 's/^deb /deb-src /p' "$list" >"$apt/parts/$(basename "$list" .list).list"
-    done
-    for list in /etc/apt/sources.list.d/*.sources; do
-        [ ! -f "$list" ] || sed 's/^Types:.*/Types: deb-src/' "$list" >"$apt/parts/$(basename "$list")"
-    done
-    set -- -q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/parts" \
-        -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache"
-    apt-get "$@" update && (cd "$dir/source" && apt-get "$@" source --download-only cmocka) &&
-        (cd "$dir/source" && tar -xf cmocka_*.orig.tar.*[!c] --strip-components 1)
-}
-
 # What is not built under the sanitizer writes memory behind its back; so cmocka is, without its own tests.
 build_cmocka() {
     [ ! -f "$dir/cmocka/lib/pkgconfig/cmocka.pc" ] || return 0
-    command -v apt-get && fetch_cmocka &&
+    fetch_cmocka "$dir/source" &&
         cmake -S "$dir/source" -B "$dir/source/build" -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=None \
             -DCMAKE_C_FLAGS="$memory_flags -g -O1" -DWITH_EXAMPLES=OFF -DCMAKE_INSTALL_PREFIX="$dir/cmocka" \
             -DCMAKE_INSTALL_LIBDIR=lib &&
@@ -96,16 +60,9 @@ memory() {
         return
     fi
     say "memory: testing"
-    (cd "$dir/memory" && ctest --output-on-failure --parallel "$jobs" -R '^test_' </dev/null 2>&1) | tee "$dir/memory.log"
-    summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$dir/memory.log")
-    if [ -z "$summary" ]; then
-        fail "memory: no result from ctest"
-        return
-    fi
-    passed=$((passed + ${summary#* } - ${summary% *}))
-    failed=$((failed + ${summary% *}))
-    echo "figure: programs under the memory sanitizer: ${summary#* }"
-    [ -z "$plant" ] || plant_unwritten
+    run_ctest "$dir/memory" -R '^test_'
+    echo "figure: programs under the memory sanitizer: $ran"
+    [ -z "$extent" ] || plant_unwritten
 }
 
 # ---- The thread sanitizers, with delays ----
@@ -160,7 +117,7 @@ threads() {
         cat "$log"
         fail "$program; again: PUSH_DELAY_SEED=$seed TSAN_OPTIONS=$TSAN_OPTIONS $programs/$program"
     done <"$scratch/jobs"
-    passed=$((passed + count - bad))
+    pass $((count - bad))
     echo "figure: runs with delays under $compiler's thread sanitizer: $count"
     [ "$count" -gt 0 ] || fail "$compiler: no programs"
 }
@@ -193,7 +150,7 @@ plant_unwritten() {
         ! grep -q 'MemorySanitizer: use-of-uninitialized-value' "$copy/memory.log"; then
         fail "planted: the memory sanitizer does not see it"
     else
-        passed=$((passed + 1))
+        pass
     fi
 }
 
@@ -220,7 +177,7 @@ plant_race() {
         runs=$((runs + jobs))
     done
     if ls "$programs"/*.log >/dev/null 2>&1; then
-        passed=$((passed + 1))
+        pass
     else
         fail "planted: delays do not find it"
     fi
@@ -234,21 +191,14 @@ plant_race() {
     echo "figure: of 3 runs without delays, those that did not see it: $unseen"
 }
 
-need_build_tools
+need_test_tools
 need clang compiles clang
-need pkg-config command -v pkg-config
-need libcmocka-dev pkg-config --exists cmocka
 install_missing
-if ! compiles clang -fsanitize=memory; then
-    install "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
-fi
+sanitizer_of_clang memory
 
 memory
 threads gcc
 threads clang
-[ -z "$plant" ] || plant_race
+[ -z "$extent" ] || plant_race
 
-total="$passed passed, $failed failed"
-[ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-echo "$total"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

@@ -3,20 +3,12 @@
 # doubled or out of order, gaps accounted for, and memory flat. SOAK_SEED is where the seeds begin (the time, unless
 # given).
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-case ${1-} in
-'') deliveries=20000000 ;;
---all) deliveries=100000000 ;;
-*)
-    echo "usage: sh tests/soak/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
+deliveries=20000000
+[ -z "$extent" ] || deliveries=100000000
 
-need_build_tools
-need pkg-config command -v pkg-config
-need libcmocka-dev pkg-config --exists cmocka
+need_test_tools
 install_missing
 
 dir=$root/build/soak
@@ -26,16 +18,9 @@ say "building"
 targets=soak
 if ! build "$dir" -DCMAKE_C_COMPILER=gcc -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=OFF \
     -DPUSH_INSTALL=OFF -DPUSH_WERROR=ON; then
-    echo "0 passed, 1 failed"
-    exit 1
+    fail "the build"
+    finish
 fi
 say "$dir/tests/soak/soak $deliveries $seed"
-rc=0
-"$dir/tests/soak/soak" "$deliveries" "$seed" || rc=$?
-if [ "$rc" -eq 0 ]; then
-    echo "1 passed, 0 failed"
-else
-    say "failed. Again: $dir/tests/soak/soak $deliveries $seed"
-    echo "0 passed, 1 failed"
-fi
-exit "$rc"
+check "again: $dir/tests/soak/soak $deliveries $seed" "$dir/tests/soak/soak" "$deliveries" "$seed"
+finish

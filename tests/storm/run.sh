@@ -3,19 +3,11 @@
 # descriptors and with clocks that jump; plain, and under the sanitizers. Ids chosen to fall together. --all runs longer.
 # STORM_SEED is where the seeds begin (the time, unless given); a failure prints the command that repeats it.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-case ${1-} in
-'') rounds=40 sanitized=12 ;;
---all) rounds=350 sanitized=120 ;;
-*)
-    echo "usage: sh tests/storm/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
+rounds=40 sanitized=12
+[ -z "$extent" ] || rounds=350 sanitized=120
 
-passed=0
-failed=0
 dir=$root/build/storm
 seed=${STORM_SEED:-$(date +%s)}
 
@@ -23,12 +15,11 @@ seed=${STORM_SEED:-$(date +%s)}
 run() {
     say "$1: STORM_SEED=$seed STORM_ROUNDS=$2 $3"
     if STORM_SEED=$seed STORM_ROUNDS=$2 "$3" >"$dir/$1.log" 2>&1; then
-        passed=$((passed + 1))
+        pass
         sed -n "s/^figure: /figure: $1: /p" "$dir/$1.log"
     else
-        failed=$((failed + 1))
         cat "$dir/$1.log"
-        say "$1: failed. Again: STORM_SEED=$seed STORM_ROUNDS=$2 $3"
+        fail "$1. Again: STORM_SEED=$seed STORM_ROUNDS=$2 $3"
     fi
 }
 
@@ -40,16 +31,14 @@ storm() {
     say "$name: building"
     if ! build "$dir/$name" -DCMAKE_C_COMPILER="$compiler" -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=OFF \
         -DPUSH_INSTALL=OFF -DPUSH_WERROR=ON "$@"; then
-        failed=$((failed + 1))
+        fail "$name: the build"
         return
     fi
     run "$name" "$rounds" "$dir/$name/tests/storm/storm"
 }
 
-need_build_tools
+need_test_tools
 need clang compiles clang
-need pkg-config command -v pkg-config
-need libcmocka-dev pkg-config --exists cmocka
 install_missing
 
 # Cancellation leaves frames of which the address sanitizer does not know: its own work at the end of a thread, on a
@@ -69,5 +58,4 @@ storm address gcc -DPUSH_SANITIZE=address,undefined
 storm thread gcc -DPUSH_SANITIZE=thread
 storm clang-thread clang -DPUSH_SANITIZE=thread
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

@@ -129,17 +129,20 @@ worker_threads)
 log saw 1000 jobs
 END
     ;;
+# The consumers of idle_* read only when the loop sleeps; those of the program as it is may keep up.
 epoll_loop | idle_epoll_loop)
     run
     for device in phone laptop watch; do
         expect_lines 1 "$device received 2000 messages"
     done
-    expect_lines 1 'a socket was full [1-9][0-9]* times'
+    expect_lines 1 'a socket was full [0-9]+ times'
+    [ "$example" = epoll_loop ] || expect_lines 1 'a socket was full [1-9][0-9]* times'
     ;;
 poller | idle_poller)
     run
     expect_lines 1 'one thread wrote 200000 messages of 5000 clients'
-    expect_lines 1 'the slow client was paused [1-9][0-9]* times and got 40 messages'
+    expect_lines 1 'the slow client was paused [0-9]+ times and got 40 messages'
+    [ "$example" = poller ] || expect_lines 1 'the slow client was paused [1-9][0-9]* times and got 40 messages'
     ;;
 notify)
     check_notify "$source/messages.txt" "$source/messages.txt"

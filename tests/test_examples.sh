@@ -164,8 +164,10 @@ notify)
     ;;
 libuv_loop)
     run
-    expect_lines 3 '(phone|laptop|watch) received 2000 messages, its stream was full [0-9]+ times'
-    expect_lines 1 'watch received 2000 messages, its stream was full [1-9][0-9]* times'
+    for device in phone laptop watch; do
+        expect_lines 1 "$device received 2000 messages"
+    done
+    expect_lines 1 'a stream was full [1-9][0-9]* times' # they are served in turn
     ;;
 libmicrohttpd_sse)
     command -v curl >/dev/null || fail 'its test needs curl'

@@ -107,24 +107,6 @@ static void free_stream(void *arg)
     streams--;
 }
 
-static struct stream *new_stream(struct MHD_Connection *connection, const char *device)
-{
-    push_client_options options = {.max_buffer = 1000, .overflow = PUSH_DROP_OLDEST, .duplicate = PUSH_REPLACE};
-
-    struct stream *s = calloc(1, sizeof *s);
-    if (s == NULL)
-        return NULL;
-    streams++;
-    s->connection = connection;
-    s->client = push_client_new(user, PUSH_ID(device), &options);
-    if (s->client != NULL && push_poller_add(poller, s->client, s) == 0) {
-        push_poller_pause(poller, s->client); /* until the connection is suspended */
-        return s;
-    }
-    free_stream(s);
-    return NULL;
-}
-
 static void serve_ready(void)
 {
     push_event events[AT_ONCE];
@@ -146,22 +128,30 @@ static void serve_ready(void)
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *body, size_t *size, void **state)
 {
+    push_client_options options = {.max_buffer = 1000, .overflow = PUSH_DROP_OLDEST, .duplicate = PUSH_REPLACE};
+    enum MHD_Result queued = MHD_NO; /* closes the connection */
+
     (void)arg, (void)version, (void)body, (void)size, (void)state;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 || url[1] == '\0')
         return MHD_NO;
-    struct stream *s = new_stream(connection, url + 1);
-    if (s == NULL)
-        return MHD_NO;
+    struct stream *s = calloc(1, sizeof *s);
     struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_stream, s, free_stream);
+        s == NULL ? NULL
+                  : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_stream, s, free_stream);
     if (response == NULL) {
-        free_stream(s);
+        free(s);
         return MHD_NO;
     }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    enum MHD_Result queued = MHD_queue_response(connection, MHD_HTTP_OK, response);
-    MHD_destroy_response(response);
+    streams++;
+    s->connection = connection;
+    s->client = push_client_new(user, PUSH_ID(url + 1), &options);
+    if (s->client != NULL && push_poller_add(poller, s->client, s) == 0) {
+        push_poller_pause(poller, s->client); /* until the connection is suspended */
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        queued = MHD_queue_response(connection, MHD_HTTP_OK, response);
+    }
+    MHD_destroy_response(response); /* and the stream, where it was not queued */
     return queued;
 }
 

@@ -135,9 +135,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 || url[1] == '\0')
         return MHD_NO;
     struct stream *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return MHD_NO;
     struct MHD_Response *response =
-        s == NULL ? NULL
-                  : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_stream, s, free_stream);
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_stream, s, free_stream);
     if (response == NULL) {
         free(s);
         return MHD_NO;

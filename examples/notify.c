@@ -54,8 +54,7 @@ static int receive(struct device *d, int timeout_ms)
 static void finish(struct device *d, int rc)
 {
     check(rc == -EPIPE ? 0 : rc);
-    check(fflush(d->text) != 0 ? -errno : 0);
-    push_client_delete(d->client);
+    check(fflush(d->text) != 0 || ferror(d->text) ? -ENOMEM : 0);
 }
 
 /* A device with a thread of its own. */
@@ -171,7 +170,7 @@ int main(int argc, char **argv)
     for (int i = 0; i <= THREAD_DEVICES; i++)
         pthread_join(threads[i], NULL);
     bool same = print_received(devices);
-    check(fflush(stdout) != 0 ? -errno : 0);
+    check(fflush(stdout) != 0 || ferror(stdout) ? -EIO : 0);
 
     for (int i = 0; i < DEVICES; i++) {
         push_client_unref(devices[i].client);

@@ -1,0 +1,139 @@
+#!/bin/sh
+# sh tests/nats/run.sh [--all]: libpush-nats: its tests, which start nats-servers on loopback, plain and under the thread
+# sanitizer, and a round of its benchmark. --all: all of them under both sanitizers, and the benchmark at full length.
+# libnats comes from the distribution; so does nats-server, where there is none, but it is only unpacked, not installed:
+# installed, it would run as a service.
+. "$(dirname -- "$0")/../lib.sh"
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+dir=$root/build/nats
+
+case ${1-} in
+'' | --all) extent=${1-} ;;
+*)
+    echo "usage: sh tests/nats/run.sh [--all]" >&2
+    exit 2
+    ;;
+esac
+
+passed=0
+failed=0
+skipped=0
+
+# The end, where there is no NATS: this layer is skipped, whole.
+skip_all() {
+    say "skipped: libpush-nats: $*"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+}
+
+find_server() {
+    for NATS_SERVER in "${NATS_SERVER-}" "$(command -v nats-server || true)" /usr/sbin/nats-server "$dir/server/usr/sbin/nats-server"; do
+        [ ! -x "$NATS_SERVER" ] || return 0
+    done
+    return 1
+}
+
+unpack_server() {
+    say "unpacking the distribution's nats-server into $dir/server"
+    mkdir -p "$dir/server"
+    (cd "$dir/server" && apt-get -q download nats-server && dpkg-deb -x nats-server_*.deb .) >"$dir/server.log" 2>&1 </dev/null
+}
+
+# run_suite NAME REGEX [CMAKE-OPTION...]: a build of its own, and those of its tests whose names match.
+run_suite() {
+    name=$1 regex=$2
+    shift 2
+    say "$name: building"
+    if ! build "$dir/$name" -DPUSH_BUILD_NATS=ON -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_WERROR=ON "$@"; then
+        say "$name: the build failed"
+        failed=$((failed + 1))
+        return
+    fi
+    say "$name: testing"
+    log=$dir/$name/ctest.log
+    (cd "$dir/$name" && $no_aslr ctest --output-on-failure --parallel "$jobs" -R "$regex" </dev/null 2>&1) | tee "$log"
+    summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$log")
+    if [ -z "$summary" ]; then
+        say "$name: no result from ctest"
+        failed=$((failed + 1))
+        return
+    fi
+    passed=$((passed + ${summary#* } - ${summary% *}))
+    failed=$((failed + ${summary% *}))
+    details=$dir/$name/Testing/Temporary/LastTest.log
+    echo "figure: $name: programs run: ${summary#* }"
+    echo "figure: $name: tests in them: $(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$details" |
+        awk '{ n += $1 } END { print n + 0 }')"
+}
+
+free_port() {
+    port=14200
+    while ss -Hltn "sport = :$port" 2>/dev/null | grep -q . || nc_listens "$port"; do
+        port=$((port + 1))
+    done
+}
+
+# Where there is no ss(8): /proc says.
+nc_listens() {
+    grep -qi ":$(printf '%04X' "$1") .* 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null
+}
+
+# bench LEVEL SCALE
+bench() {
+    say "bench: level $1"
+    free_port
+    "$NATS_SERVER" -a 127.0.0.1 -p "$port" -js -sd "$scratch/$1" -l "$scratch/$1.log" &
+    server=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        ! nc_listens "$port" || break
+        sleep 0.5
+    done
+    rc=0
+    timeout 300 "$dir/plain/tests/nats/nats_bench" "nats://127.0.0.1:$port" $server "$1" "$2" || rc=$?
+    kill $server
+    wait $server || true
+    if [ $rc -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
+need_build_tools
+need pkg-config command -v pkg-config
+need libcmocka-dev pkg-config --exists cmocka
+need libnats-dev pkg-config --exists libnats
+need libssl-dev pkg-config --exists libcrypto
+need g++ compiles g++ -x c++
+need clang compiles clang
+install_missing || true
+pkg-config --exists 'libnats >= 3.4' 2>/dev/null || skip_all "this system has no libnats 3.4"
+mkdir -p "$dir"
+find_server || unpack_server || true
+find_server || skip_all "this system has no nats-server"
+export NATS_SERVER
+say "nats-server: $("$NATS_SERVER" --version), libnats $(pkg-config --modversion libnats)"
+
+# The libraries and the tests of this folder; the core's own tests are tests/run.sh's.
+targets="push push_static push_nats nats_tests nats_bench"
+run_suite plain '^(test_nats_|install_nats)' -DPUSH_INSTALL=ON
+if [ -n "$extent" ]; then
+    thread=^test_nats_
+else
+    thread='^test_nats_(churn|parts)'
+fi
+targets="nats_tests"
+run_suite thread "$thread" -DCMAKE_C_COMPILER=clang -DPUSH_SANITIZE=thread -DPUSH_INSTALL=OFF
+if [ -n "$extent" ]; then
+    run_suite address ^test_nats_ -DPUSH_SANITIZE=address,undefined -DPUSH_INSTALL=OFF
+    bench core 1
+    bench stream 10
+else
+    bench core 20
+    bench stream 100
+fi
+
+total="$passed passed, $failed failed"
+[ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
+echo "$total"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

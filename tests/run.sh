@@ -29,17 +29,9 @@ layer() {
     rm -f "$scratch/failed"
     # shellcheck disable=SC2086 # --all, or nothing
     { sh "$root/tests/$1/run.sh" $extent </dev/null 2>&1 || : >"$scratch/failed"; } | tee "$log"
-    total=$(tail -n 1 "$log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed\(, \([0-9]*\) skipped\)*$/\1 \2 \4/p')
-    if [ -z "$total" ]; then
-        fail "$1: no result"
-        return
-    fi
-    # shellcheck disable=SC2086 # two numbers or three
-    set -- "$1" $total
-    passed=$((passed + $2))
-    failed=$((failed + $3))
-    skipped=$((skipped + ${4:-0}))
-    [ "$3" -gt 0 ] || [ ! -e "$scratch/failed" ] || fail "$1"
+    before=$failed
+    add_total "$log" || fail "$1: no result"
+    [ "$failed" -gt "$before" ] || [ ! -e "$scratch/failed" ] || fail "$1"
     sed -n "s/^figure: /$1: /p" "$log" >>"$root/build/figures.txt"
 }
 
@@ -49,8 +41,8 @@ check_format() {
     for clang_format in clang-format-14 clang-format; do
         case $("$clang_format" --version 2>/dev/null) in
         *'version 14.'*)
-            check "the format" find "$root/include" "$root/src" "$root/tests" "$root/examples" -name '*.[ch]' \
-                -exec "$clang_format" --dry-run -Werror {} +
+            check "the format" find "$root/include" "$root/src" "$root/tests" "$root/examples" \
+                \( -name '*.[ch]' -o -name '*.[ch]pp' \) -exec "$clang_format" --dry-run -Werror {} +
             return
             ;;
         esac
@@ -61,6 +53,10 @@ check_format() {
 need_test_tools
 need g++ compiles g++ -x c++
 need clang compiles clang
+need libuv1-dev pkg-config --exists libuv
+need libmicrohttpd-dev pkg-config --exists libmicrohttpd
+need curl command -v curl
+need python3 command -v python3
 install_missing
 sanitizer_of_clang address
 if ! command -v clang-format-14 >/dev/null && apt-cache show clang-format-14 >/dev/null 2>&1; then
@@ -77,7 +73,8 @@ suite gcc-address gcc -DPUSH_SANITIZE=address,undefined
 suite gcc-thread gcc -DPUSH_SANITIZE=thread
 suite clang-thread clang -DPUSH_SANITIZE=thread
 
-for name in explore coverage sanitize fuzz histories storm soak elsewhere planted; do
+for name in explore coverage sanitize fuzz histories storm soak elsewhere planted \
+    bindings docs abi packages server browser; do
     layer "$name"
 done
 say "bench: a smoke round"

@@ -3,7 +3,6 @@
 # abidiff sees it in the debug information; and abidiff sees changes that are planted into a copy of the sources, and
 # none where only what is inside has changed. --record makes push.abi anew: after an addition, or with a new SONAME.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
 case ${1-} in
 '' | --all | --record) ;;
@@ -13,19 +12,8 @@ case ${1-} in
     ;;
 esac
 
-passed=0
-failed=0
-skipped=0
 dir=$root/build/abi
 record=$root/tests/abi/push.abi
-
-finish() {
-    total="$passed passed, $failed failed"
-    [ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-    echo "$total"
-    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
-    exit
-}
 
 build_library() {
     targets=push build "$dir" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPUSH_BUILD_TESTS=OFF -DPUSH_BUILD_EXAMPLES=OFF
@@ -47,11 +35,10 @@ compare() {
 check_library() {
     compare "$root/include" "$dir/libpush.so.0"
     if [ "$answer" -eq 0 ]; then
-        passed=$((passed + 1))
+        pass
         return
     fi
-    failed=$((failed + 1))
-    say "the binary interface is not the one in tests/abi/push.abi"
+    fail "the binary interface is not the one in tests/abi/push.abi"
     cat "$scratch/report"
     if only_additions; then
         say "additions only: raise the minor version, name the new functions in src/cmake/symbols.in, and record it:" \
@@ -106,10 +93,9 @@ planted() {
         seen=break
     fi
     if [ "$seen" = "$expected" ]; then
-        passed=$((passed + 1))
+        pass
     else
-        failed=$((failed + 1))
-        say "planted: $what: abidiff sees: $seen; it is: $expected"
+        fail "planted: $what: abidiff sees: $seen; it is: $expected"
         cat "$scratch/log"
         [ ! -f "$scratch/report" ] || cat "$scratch/report"
     fi

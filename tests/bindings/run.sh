@@ -4,35 +4,10 @@
 # examples that need a library of somebody else's. Without --all: one build for all of it. With --all: the amalgamation and the
 # pipes each alone, by gcc and clang, and under the sanitizers.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-case ${1-} in
-'' | --all) extent=${1-} ;;
-*)
-    echo "usage: sh tests/bindings/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
 
 dir=$root/build/bindings
-passed=0
-failed=0
-skipped=0
-
-# ran OUTCOME WHAT: 0 passed, else failed.
-ran() {
-    if [ "$1" -eq 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        say "failed: $2"
-    fi
-}
-
-skip() {
-    say "skipped: $1: $2"
-    skipped=$((skipped + 1))
-}
 
 # suite NAME COMPILER [CMAKE-OPTION...]: a build of its own, and all tests in it; what must not be missing is in $present.
 suite() {
@@ -42,24 +17,15 @@ suite() {
     say "$name: building"
     if ! build "$dir/$name" -DCMAKE_C_COMPILER="$compiler" -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=ON -DPUSH_INSTALL=ON \
         -DPUSH_WERROR=ON "$@"; then
-        ran 1 "$name: the build"
+        fail "$name: the build"
         return
     fi
     say "$name: testing"
+    run_ctest "$dir/$name"
     log=$dir/$name/ctest.log
-    (cd "$dir/$name" && $no_aslr ctest --output-on-failure --parallel "$jobs" </dev/null 2>&1) | tee "$log"
-    summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$log")
-    if [ -z "$summary" ]; then
-        ran 1 "$name: no result from ctest"
-        return
-    fi
-    skips=$(grep -c '\*\*\*Skipped' "$log" || true)
-    passed=$((passed + ${summary#* } - ${summary% *} - skips))
-    failed=$((failed + ${summary% *}))
-    skipped=$((skipped + skips))
-    echo "figure: $name: programs run: ${summary#* }"
+    echo "figure: $name: programs run: $ran"
     for test in $present; do
-        grep -q " $test \.*" "$log" || ran 1 "$name: $test is not there"
+        grep -q " $test \.*" "$log" || fail "$name: $test is not there"
     done
 }
 
@@ -75,7 +41,7 @@ check_functions() {
             g++ --coverage test_cpp.o check.o push.o -lcmocka -pthread -o test_cpp && ./test_cpp >test.log 2>&1 &&
             gcov --stdout --json-format test_cpp.gcda >functions.json && python3 "$root/tests/cpp/functions.py" <functions.json
     ) && rc=0 || rc=1
-    ran $rc "push.hpp: functions that are not called"
+    check "push.hpp: functions that are not called" [ "$rc" -eq 0 ]
 }
 
 # Every source but the waker, whose pipe2 is in POSIX.1-2024 only, gets on with what POSIX.1-2008 declares. (getrandom, in a
@@ -87,7 +53,7 @@ check_posix() {
         [ "${source##*/}" = waker.c ] || gcc -std=c11 -D_POSIX_C_SOURCE=200809L -DPUSH_BUILD -Wall -Wextra -Wpedantic -Werror \
             -I"$root/include" -c "$source" -o "$scratch/posix.o" || rc=1
     done
-    ran $rc "sources that need more than POSIX.1-2008 declares"
+    check "sources that need more than POSIX.1-2008 declares" [ "$rc" -eq 0 ]
 }
 
 # The Python module, on a library that watches its memory. Leaks are seen by the test itself; Python has its own.
@@ -96,7 +62,7 @@ check_python_memory() {
     PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$(gcc -print-file-name=libasan.so) \
         PUSH_LIBRARY=$dir/address/libpush.so PUSH_HEADER=$root/include/push/push.h \
         python3 -B -W error "$root/tests/python/test_push.py" </dev/null && rc=0 || rc=1
-    ran $rc "Python under the address sanitizer"
+    check "Python under the address sanitizer" [ "$rc" -eq 0 ]
 }
 
 # The clang sanitizers' runtime comes in a package of its own.
@@ -120,7 +86,7 @@ install_missing
 examples="example_libuv_loop example_libmicrohttpd_sse"
 python="python_test_push python_test_example"
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
-    skip Python "it is older than 3.10"
+    skip "Python: it is older than 3.10"
     python=
 fi
 
@@ -142,10 +108,7 @@ else
     [ -z "$python" ] || check_python_memory
 fi
 check_posix
-skip "the amalgamation: test_alloc, test_waker_pipe" "each brings a file of src/ in the place of the library's, which is one file"
-skip "the amalgamation, and pipes: the explorer" "it compiles src/ itself, on a model of eventfd"
+skip "the amalgamation: test_alloc, test_waker_pipe: each brings a file of src/ in the place of the library's, which is one file"
+skip "the amalgamation, and pipes: the explorer: it compiles src/ itself, on a model of eventfd"
 
-total="$passed passed, $failed failed"
-[ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-echo "$total"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

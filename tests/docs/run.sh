@@ -3,19 +3,9 @@
 # function has its page, each page has its sections and pleases mandoc and groff; what is planted undocumented into a
 # copy of the header fails the build; the picture in src/README.md is that of its source.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-case ${1-} in
-'' | --all) ;;
-*)
-    echo "usage: sh tests/docs/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
 
-passed=0
-failed=0
-skipped=0
 dir=$root/build/docs
 header=$root/include/push/push.h
 targets=docs
@@ -25,17 +15,11 @@ check() {
     what=$1
     shift
     if "$@" >"$scratch/log" 2>&1; then
-        passed=$((passed + 1))
+        pass
     else
-        failed=$((failed + 1))
-        say "failed: $what"
+        fail "$what"
         cat "$scratch/log"
     fi
-}
-
-skip() {
-    say "skipped: $1: $2"
-    skipped=$((skipped + 1))
 }
 
 make_docs() {
@@ -178,7 +162,7 @@ check_picture() {
     if [ "$(dot -V 2>&1 | sed 's/.*version \([0-9.]*\).*/\1/')" = "$drawn_by" ]; then
         check "the picture is that of its source" picture_is_current
     else
-        skip "the picture is that of its source" "it was drawn by graphviz $drawn_by, and this system has another"
+        skip "the picture is that of its source: it was drawn by graphviz $drawn_by, and this system has another"
     fi
 }
 
@@ -211,7 +195,4 @@ if [ "$failed" -eq 0 ]; then
 fi
 check_picture
 
-total="$passed passed, $failed failed"
-[ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-echo "$total"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

@@ -3,32 +3,13 @@
 # fields, symbols; builds the same packages of the tarball, which must be equal to the byte; installs them into an empty
 # folder, compiles and runs the hello world against them, and purges them. With --all, the same in a fresh Debian.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-case ${1-} in
-'' | --all) extent=${1-} ;;
-*)
-    echo "usage: sh tests/packages/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
 
-passed=0
-failed=0
-skipped=0
 here=$root/tests/packages
 dir=$root/build/packages/deb
 into=$scratch/empty
 version=$(sed -n 's/^#define PUSH_VERSION_STRING "\(.*\)"$/\1/p' "$root/include/push/push.h")
-
-finish() {
-    [ ! -d "$into" ] || as_root rm -rf "$into"
-    total="$passed passed, $failed failed"
-    [ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-    echo "$total"
-    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
-    exit
-}
 
 # check WHAT COMMAND...: what it printed is shown where it fails. The command runs in a shell of its own, which ends at
 # the first thing that goes wrong.
@@ -43,17 +24,11 @@ check() {
     status=$?
     set -e
     if [ "$status" -eq 0 ]; then
-        passed=$((passed + 1))
+        pass
     else
-        failed=$((failed + 1))
-        say "failed: $what"
+        fail "$what"
         cat "$scratch/log"
     fi
-}
-
-skip() {
-    say "skipped: $1: $2"
-    skipped=$((skipped + 1))
 }
 
 # make_packages SOURCE BUILD TARGET...: with the flags that Debian builds its packages with.
@@ -208,14 +183,13 @@ check_clean_root() {
         check "installed, used and purged in a fresh Debian" in_clean_root
     else
         cat "$scratch/log"
-        skip "a fresh Debian" "debootstrap could not make one here"
+        skip "a fresh Debian: debootstrap could not make one here"
     fi
 }
 
 if ! command -v dpkg-deb >/dev/null; then
-    skip "all of it" "this system has no dpkg: the packages are for Debian"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
+    skip "all of it: this system has no dpkg: the packages are for Debian"
+    finish
 fi
 
 need_build_tools
@@ -248,9 +222,10 @@ if as_root true 2>/dev/null; then
     check "nothing is left after a purge" nothing_is_left
     [ -z "$extent" ] || check_clean_root
 else
-    skip "installing them" "dpkg and chroot need root, or sudo"
+    skip "installing them: dpkg and chroot need root, or sudo"
 fi
 
+[ ! -d "$into" ] || as_root rm -rf "$into"
 for name in libpush0 libpush0-dbgsym libpush-dev; do
     echo "figure: $name: bytes: $(wc -c <"$(package $name)")"
 done

@@ -2,20 +2,11 @@
 # sh tests/server/run.sh [--all]: the notification server of examples/server: what it promises, test by test, as it is and
 # under the sanitizers; the commands in its README; and a load of WebSocket clients, 2000, or with --all 10 000.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
-case ${1-} in
-'') clients=2000 messages=100 ;;
---all) clients=10000 messages=100 ;;
-*)
-    echo "usage: sh tests/server/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
+extent_of "$@"
+clients=2000 messages=100
+[ -z "$extent" ] || clients=10000
 
-passed=0
-failed=0
-skipped=0
 dir=$root/build/server-tests
 export PYTHONDONTWRITEBYTECODE=1
 
@@ -27,29 +18,14 @@ find_python() {
     return 1
 }
 
-finish() {
-    total="$passed passed, $failed failed"
-    [ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-    echo "$total"
-    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
-    exit
-}
-
 # count NAME SCRIPT ARGUMENT...: runs a script that ends with its total.
 count() {
     name=$1
     shift
     say "$name"
     { "$python" "$@" 2>&1 </dev/null || true; } | tee "$scratch/log"
-    result=$(tail -n 1 "$scratch/log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
-    if [ -z "$result" ]; then
-        say "$name: no result"
-        failed=$((failed + 1))
-        return
-    fi
-    passed=$((passed + ${result% *}))
-    failed=$((failed + ${result#* }))
-    echo "figure: $name: ${result% *} of $((${result% *} + ${result#* }))"
+    add_total "$scratch/log" || fail "$name: no result"
+    echo "figure: $name: $(tail -n 1 "$scratch/log")"
 }
 
 # with_build NAME [CMAKE-OPTION...]: true where it builds.
@@ -58,8 +34,7 @@ with_build() {
     shift
     say "$build: building"
     build_server "$dir/$build" -DPUSH_WERROR=ON "$@" && return
-    say "$build: the build failed"
-    failed=$((failed + 1))
+    fail "$build: the build"
     return 1
 }
 
@@ -80,19 +55,18 @@ start_server() {
 load() {
     say "load: $clients clients"
     if ! (ulimit -n $((clients + 200))) 2>/dev/null; then
-        say "skipped: only $(ulimit -Hn) descriptors are allowed here"
-        skipped=$((skipped + 1))
+        skip "load: only $(ulimit -Hn) descriptors are allowed here"
         return
     fi
     if start_server --max-devices $((clients + 1)) --max-connections $((clients + 100)) --max-buffer 32 --send-buffer 4096 &&
         "$dir/gcc/examples/server/load" "$port" "$server" "$clients" "$messages" 400 >"$scratch/load"; then
-        passed=$((passed + 1))
+        pass
     else
-        failed=$((failed + 1))
+        fail "load"
     fi
     sed 's/^/figure: /' "$scratch/load"
     kill "$server"
-    wait "$server" || { say "the server's exit status is $?" && failed=$((failed + 1)); }
+    wait "$server" || fail "load: the server's exit status is $?"
 }
 
 # The command that the READMEs name.
@@ -109,10 +83,10 @@ run_by_hand() {
     done
     if sh -c "${command:-false}" | tee "$scratch/answer" && grep -q '"delivered":0' "$scratch/answer" &&
         kill "$hand" && wait "$hand"; then
-        passed=$((passed + 1))
+        pass
     else
         cat "$scratch/hand"
-        failed=$((failed + 1))
+        fail "examples/run.sh server"
     fi
 }
 
@@ -123,8 +97,7 @@ need python3 command -v python3
 need python3-websockets find_python
 install_missing || true
 if ! pkg-config --exists libwebsockets jansson || ! find_python; then
-    say "skipped: this system has no libwebsockets, jansson, or websockets for Python"
-    skipped=1
+    skip "this system has no libwebsockets, jansson, or websockets for Python"
     finish
 fi
 
@@ -140,7 +113,7 @@ if with_build gcc-address -DCMAKE_C_COMPILER=gcc -DPUSH_SANITIZE=address,undefin
         "$dir/gcc-address/examples/server/push-server" "$root/examples/server/www"
 fi
 if with_build clang -DCMAKE_C_COMPILER=clang; then
-    passed=$((passed + 1))
+    pass
 fi
 run_by_hand
 finish

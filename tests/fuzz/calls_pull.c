@@ -168,7 +168,8 @@ static void call_unpull(void)
     REQUIRE(rc == expected);
     if (rc == 0) {
         forget(i);
-        client_arrived(c);
+        if (model_has_message(&c->mailbox))
+            client_arrived(c);
     }
 }
 

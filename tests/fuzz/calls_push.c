@@ -32,7 +32,8 @@ static void send_to(struct sending *sending, struct world_client *c, int message
     }
     if (!waits)
         model_send(&c->mailbox, message, &sending->report);
-    if (sending->report.delivered > delivered)
+    /* What was handed to a pull that waits at a rendezvous is not there to be pulled. */
+    if (sending->report.delivered > delivered && model_has_message(&c->mailbox))
         client_arrived(c);
     if (c->mailbox.closed)
         client_leave(c);

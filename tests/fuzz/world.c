@@ -127,6 +127,13 @@ push_msg *message_make(int message)
     return msg;
 }
 
+/* Of a wrapped message: empty ones differ in nothing else. */
+static bool is_wrapped(const push_msg *msg)
+{
+    uintptr_t data = (uintptr_t)push_msg_data(msg);
+    return data >= (uintptr_t)w.more && data < (uintptr_t)(w.more + MESSAGES);
+}
+
 bool message_is(int message, const push_msg *msg)
 {
     const struct world_message *more = &w.more[message];
@@ -134,7 +141,7 @@ bool message_is(int message, const push_msg *msg)
         return false;
     if (more->wrapped)
         return push_msg_data(msg) == more && more->freed == 0;
-    return (uintptr_t)push_msg_data(msg) % _Alignof(max_align_t) == 0 &&
+    return !is_wrapped(msg) && (uintptr_t)push_msg_data(msg) % _Alignof(max_align_t) == 0 &&
            memcmp(push_msg_data(msg), message_bytes(message), message_size(message)) == 0;
 }
 

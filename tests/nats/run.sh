@@ -4,7 +4,6 @@
 # libnats comes from the distribution; so does nats-server, where there is none, but it is only unpacked, not installed:
 # installed, it would run as a service.
 . "$(dirname -- "$0")/../lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 dir=$root/build/nats
 
 case ${1-} in

@@ -226,6 +226,11 @@ run_ctest() {
     skipped=$((skipped + skips))
 }
 
+# cmocka_tests DIR: how many tests were in the programs that ctest ran there.
+cmocka_tests() {
+    sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$1/Testing/Temporary/LastTest.log" | awk '{ n += $1 } END { print n + 0 }'
+}
+
 # The last line of a script, and its exit status: nothing failed, and something passed, or was skipped and counted so.
 finish() {
     total="$passed passed, $failed failed"

@@ -918,6 +918,7 @@ static void test_a_handed_message_outlives_the_client(void **state)
 static void test_a_cancelled_pull_puts_back(void **state)
 {
     (void)state;
+    need_cancellation_to_win();
     push_session *s = session("s");
     push_client *c = client(s, "c", 0);
     int fd = push_client_fd(c);

@@ -103,8 +103,9 @@ scene('an event stream in a page receives the messages', async (play, server) =>
     const second = await server.push('alice', 'two\nlines');
     assert.equal(first.delivered, 1);
     await until('both arrived', () => page.evaluate(() => window.heard.length === 2));
+    const { boot } = await server.stats();
     assert.deepEqual(await page.evaluate(() => window.heard),
-        [[String(first.id), 'one'], [String(second.id), 'two\nlines']]);
+        [[`${boot}-${first.id}`, 'one'], [`${boot}-${second.id}`, 'two\nlines']]);
 });
 
 scene('an event stream read by curl receives the messages', async (play, server) => {
@@ -117,7 +118,7 @@ scene('an event stream read by curl receives the messages', async (play, server)
     await until('it arrived', () => heard.includes('streamed'));
     stream.kill();
     await once(stream, 'exit');
-    const [, eventId, data] = /^id: (\d+)\ndata: (.*)\n\n/m.exec(heard);
+    const [, eventId, data] = /^id: [0-9a-f]+-(\d+)\ndata: (.*)\n\n/m.exec(heard);
     assert.equal(Number(eventId), id);
     assert.deepEqual(Object.keys(JSON.parse(data)).sort(), ['boot', 'id', 'text', 'time']);
     assert.equal(JSON.parse(data).text, 'streamed');

@@ -6,23 +6,12 @@
 . "$(dirname -- "$0")/../lib.sh"
 dir=$root/build/nats
 
-case ${1-} in
-'' | --all) extent=${1-} ;;
-*)
-    echo "usage: sh tests/nats/run.sh [--all]" >&2
-    exit 2
-    ;;
-esac
-
-passed=0
-failed=0
-skipped=0
+extent_of "$@"
 
 # The end, where there is no NATS: this layer is skipped, whole.
 skip_all() {
-    say "skipped: libpush-nats: $*"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
+    skip "libpush-nats: $*"
+    finish
 }
 
 find_server() {
@@ -44,25 +33,13 @@ run_suite() {
     shift 2
     say "$name: building"
     if ! build "$dir/$name" -DPUSH_BUILD_NATS=ON -DPUSH_BUILD_TESTS=ON -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_WERROR=ON "$@"; then
-        say "$name: the build failed"
-        failed=$((failed + 1))
+        fail "$name: the build"
         return
     fi
     say "$name: testing"
-    log=$dir/$name/ctest.log
-    (cd "$dir/$name" && $no_aslr ctest --output-on-failure --parallel "$jobs" -R "$regex" </dev/null 2>&1) | tee "$log"
-    summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$log")
-    if [ -z "$summary" ]; then
-        say "$name: no result from ctest"
-        failed=$((failed + 1))
-        return
-    fi
-    passed=$((passed + ${summary#* } - ${summary% *}))
-    failed=$((failed + ${summary% *}))
-    details=$dir/$name/Testing/Temporary/LastTest.log
-    echo "figure: $name: programs run: ${summary#* }"
-    echo "figure: $name: tests in them: $(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$details" |
-        awk '{ n += $1 } END { print n + 0 }')"
+    run_ctest "$dir/$name" -R "$regex"
+    echo "figure: $name: programs run: $ran"
+    echo "figure: $name: tests in them: $(cmocka_tests "$dir/$name")"
 }
 
 free_port() {
@@ -91,16 +68,10 @@ bench() {
     timeout 300 "$dir/plain/tests/nats/nats_bench" "nats://127.0.0.1:$port" $server "$1" "$2" || rc=$?
     kill $server
     wait $server || true
-    if [ $rc -eq 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-    fi
+    check "bench: level $1" [ $rc -eq 0 ]
 }
 
-need_build_tools
-need pkg-config command -v pkg-config
-need libcmocka-dev pkg-config --exists cmocka
+need_test_tools
 need libnats-dev pkg-config --exists libnats
 need libssl-dev pkg-config --exists libcrypto
 need g++ compiles g++ -x c++
@@ -132,7 +103,4 @@ else
     bench stream 100
 fi
 
-total="$passed passed, $failed failed"
-[ "$skipped" -eq 0 ] || total="$total, $skipped skipped"
-echo "$total"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

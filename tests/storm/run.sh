@@ -6,7 +6,7 @@
 
 extent_of "$@"
 rounds=40 sanitized=12
-[ -z "$extent" ] || rounds=350 sanitized=120
+[ -z "$extent" ] || rounds=220 sanitized=75
 
 dir=$root/build/storm
 seed=${STORM_SEED:-$(date +%s)}

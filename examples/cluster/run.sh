@@ -14,31 +14,36 @@ say "building the server in $root/build/cluster"
 build_server "$root/build/cluster" -DCMAKE_C_COMPILER=gcc -DPUSH_BUILD_NATS=ON
 program=$root/build/cluster/examples/server/push-server
 
-nats='' a='' b=''
-# The servers first: they may have something to publish.
+nats='' servers=''
+# end PROCESS...
 end() {
-    trap '' HUP INT TERM
-    for process in $a $b; do
+    for process in "$@"; do
         kill "$process" 2>/dev/null || true
+        wait "$process" || true
     done
-    wait $a $b || true
-    [ -z "$nats" ] || kill "$nats" 2>/dev/null || true
-    wait
+}
+# The servers first: they may have something to publish.
+end_all() {
+    trap '' HUP INT TERM
+    # shellcheck disable=SC2086 # a list of words
+    end $servers $nats
     rm -rf "$scratch"
 }
-trap end EXIT
+trap end_all EXIT
 trap 'exit 0' HUP INT TERM
 
-# start_server NAME OPTION...: sets $process and $url.
+# start_server NAME OPTION...: sets $server, its process, and $url.
 start_server() {
     said=$scratch/$1
     shift
+    : >"$said"
     "$program" "$@" --port 0 --nats "$nats_url" >"$said" &
-    process=$!
+    server=$!
+    servers="$servers $server"
     for _ in $(seq 100); do
         url=$(sed -n 's/^listening on //p' "$said")
         [ -z "$url" ] || return 0
-        kill -0 "$process" 2>/dev/null || break
+        kill -0 "$server" 2>/dev/null || break
         sleep 0.1
     done
     return 1
@@ -46,9 +51,9 @@ start_server() {
 
 start_nats "$scratch/nats"
 start_server a "$@"
-a=$process a_url=$url
+a=$server a_url=$url
 start_server b "$@"
-b=$process b_url=$url
+b=$server b_url=$url
 
 cat <<END
 NATS:     $nats_url
@@ -65,4 +70,4 @@ NATS gone:            kill $nats
 and back:             $NATS_SERVER --addr 127.0.0.1 --port ${nats_url##*:} --jetstream --store_dir $scratch/nats
 one more server:      $program --port 0 --nats $nats_url
 END
-wait $a $b
+wait "$a" "$b"

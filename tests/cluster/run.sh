@@ -69,6 +69,7 @@ by_hand() {
         [ "$(echo "$processes" | wc -w)" -eq 3 ] && ! eval "kill -0 $processes" 2>/dev/null; then
         pass
     else
+        kill "$hand" 2>/dev/null || true
         cat "$scratch/hand"
         fail "examples/run.sh cluster"
     fi

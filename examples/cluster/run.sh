@@ -32,7 +32,7 @@ end_all() {
 trap end_all EXIT
 trap 'exit 0' HUP INT TERM
 
-# start_server NAME OPTION...: sets $server, its process, and $url.
+# start_server NAME OPTION...: one that is connected. Sets $server, its process, and $url.
 start_server() {
     said=$scratch/$1
     shift
@@ -42,7 +42,7 @@ start_server() {
     servers="$servers $server"
     for _ in $(seq 100); do
         url=$(sed -n 's/^listening on //p' "$said")
-        [ -z "$url" ] || return 0
+        [ -z "$url" ] || ! curl -s "${url}stats" | grep -q '"ready":true' || return 0
         kill -0 "$server" 2>/dev/null || break
         sleep 0.1
     done

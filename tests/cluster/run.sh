@@ -1,11 +1,13 @@
 #!/bin/sh
 # sh tests/cluster/run.sh [--all]: notification servers that share their users over NATS: what examples/cluster promises, test by
-# test, with nats-servers that are killed and started again, as it is and under a sanitizer; tabs on two servers, in Chromium; and
-# the command of the README. --all: under the thread sanitizer, too.
+# test, with nats-servers that are killed and started again, as it is and under the sanitizers; tabs on two servers, in Chromium;
+# and the command of the README. --all: the tests twenty times over.
 . "$(dirname -- "$0")/../lib.sh"
 . "$root/tests/browser/lib.sh"
 
 extent_of "$@"
+rounds=1
+[ -z "$extent" ] || rounds=20
 dir=$root/build/cluster-tests
 here=$root/tests/cluster
 export PYTHONDONTWRITEBYTECODE=1
@@ -27,12 +29,18 @@ run_tests() {
         fail "$name: the build"
         return
     fi
-    say "$name: testing"
+    for round in $(seq "$rounds"); do
+        run_round
+    done
+}
+
+run_round() {
+    say "$name: testing, round $round"
     # shellcheck disable=SC2086 # a command, or nothing
     { $no_aslr "$python" "$here/test_cluster.py" "$dir/$name/examples/server/push-server" "$root/examples/server/www" 2>&1 </dev/null ||
         true; } | tee "$scratch/log"
     add_total "$scratch/log" || fail "$name: no result"
-    echo "figure: $name: $(tail -n 1 "$scratch/log")"
+    [ "$round" -gt 1 ] || echo "figure: $name: $(tail -n 1 "$scratch/log")"
 }
 
 tabs() {
@@ -92,9 +100,7 @@ fi
 
 run_tests gcc -DCMAKE_C_COMPILER=gcc
 run_tests gcc-address -DCMAKE_C_COMPILER=gcc -DPUSH_SANITIZE=address,undefined
-if [ -n "$extent" ]; then
-    run_tests gcc-thread -DCMAKE_C_COMPILER=gcc -DPUSH_SANITIZE=thread
-fi
+run_tests gcc-thread -DCMAKE_C_COMPILER=gcc -DPUSH_SANITIZE=thread
 tabs
 by_hand
 finish

@@ -4,10 +4,14 @@
 # argument) to a user with several devices, and what each device received is printed.
 #
 # sh examples/run.sh server [OPTION...]: the notification server instead (examples/server).
-if [ "${1-}" = server ]; then
+# sh examples/run.sh cluster [OPTION...]: two of them, which share their users (examples/cluster).
+case ${1-} in
+server | cluster)
+    example=$1
     shift
-    exec sh "$(dirname -- "$0")/server/run.sh" "$@"
-fi
+    exec sh "$(dirname -- "$0")/$example/run.sh" "$@"
+    ;;
+esac
 . "$(dirname -- "$0")/../tests/lib.sh"
 
 input=${1-$root/examples/messages.txt}

@@ -77,6 +77,59 @@ need_server() {
     need libjansson-dev pkg-config --exists jansson
 }
 
+# What libpush-nats is made of.
+need_nats() {
+    need_build_tools
+    need pkg-config command -v pkg-config
+    need libnats-dev pkg-config --exists 'libnats >= 3.4'
+    need libssl-dev pkg-config --exists libcrypto
+}
+
+# find_nats_server: sets and exports $NATS_SERVER, or fails. The distribution's package would run it as a service: it is
+# only unpacked, into build/nats.
+find_nats_server() {
+    installed_nats_server || unpack_nats_server && installed_nats_server && export NATS_SERVER
+}
+
+installed_nats_server() {
+    for NATS_SERVER in "${NATS_SERVER-}" "$(command -v nats-server)" /usr/sbin/nats-server "$root/build/nats/server/usr/sbin/nats-server"; do
+        [ ! -x "$NATS_SERVER" ] || return 0
+    done
+    return 1
+}
+
+unpack_nats_server() {
+    say "unpacking the distribution's nats-server into build/nats"
+    command -v apt-get >/dev/null || return 1
+    mkdir -p "$root/build/nats/server"
+    (
+        cd "$root/build/nats/server" || exit 1
+        apt-get -q download nats-server || { as_root apt-get -q update && apt-get -q download nats-server; } || exit 1
+        dpkg-deb -x nats-server_*.deb .
+    ) >"$root/build/nats/server.log" 2>&1 </dev/null && return 0
+    cat "$root/build/nats/server.log"
+    return 1
+}
+
+# start_nats DIR [OPTION...]: a nats-server with JetStream on a free port of this machine, with all it keeps in DIR. Sets
+# $nats, its process, and $nats_url.
+start_nats() {
+    nats_dir=$1
+    shift
+    mkdir -p "$nats_dir"
+    "$NATS_SERVER" --addr 127.0.0.1 --port -1 --ports_file_dir "$nats_dir" --jetstream --store_dir "$nats_dir" \
+        --log "$nats_dir/log" "$@" &
+    nats=$!
+    for _ in $(seq 100); do
+        nats_url=$(sed -n 's,.*"nats": *\["\(nats://[^"]*\)".*,\1,p' "$nats_dir/nats-server_$nats.ports" 2>/dev/null) || true
+        [ -z "$nats_url" ] || return 0
+        kill -0 "$nats" 2>/dev/null || break
+        sleep 0.1
+    done
+    cat "$nats_dir/log"
+    return 1
+}
+
 # build DIR [CMAKE-OPTION...]: configures and builds, all of it or what $targets names; what it printed is shown where
 # it fails.
 targets=

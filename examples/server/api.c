@@ -55,7 +55,8 @@ int api_push_now(struct session *s)
     static const struct refusal bad_text = {400, "the message is no UTF-8"};
     struct push_body *body = s->push;
     struct lws *wsi = s->connection.wsi;
-    push_report report;
+    struct server *server = s->connection.server;
+    struct cluster_report report;
     uint64_t id;
 
     if (body == NULL)
@@ -63,15 +64,18 @@ int api_push_now(struct session *s)
     json_t *text = json_stringn(body->text, body->size);
     if (text == NULL)
         return http_refuse(wsi, &bad_text);
-    int rc = hub_push(&s->connection.server->hub, body->user, body->except[0] != '\0' ? body->except : NULL, text,
-                      &id, &report);
+    int rc = hub_push(&server->hub, body->user, body->except[0] != '\0' ? body->except : NULL, text, &id, &report);
     json_decref(text);
     if (rc < 0)
         return http_refuse(wsi, request_refused(rc));
-    return http_reply(wsi, HTTP_STATUS_OK,
-                      json_pack("{s:I, s:I, s:I, s:I}", "id", (json_int_t)id, "delivered",
-                                (json_int_t)report.delivered, "dropped", (json_int_t)report.dropped, "disconnected",
-                                (json_int_t)report.disconnected));
+    json_t *answer = json_pack("{s:I, s:I, s:I, s:I}", "id", (json_int_t)id, "delivered",
+                               (json_int_t)report.local.delivered, "dropped", (json_int_t)report.local.dropped,
+                               "disconnected", (json_int_t)report.local.disconnected);
+    if (server->hub.cluster != NULL) {
+        json_object_set_new(answer, "published", json_boolean(report.published));
+        json_object_set_new(answer, "queued", json_boolean(report.queued));
+    }
+    return http_reply(wsi, HTTP_STATUS_OK, answer);
 }
 
 /* ---- The others ------------------------------------------------------------------------------------------ */

@@ -18,64 +18,88 @@ static struct hub *hub_of(struct connection *c)
     return &c->server->hub;
 }
 
-/* ---- Gaps that were told of, but perhaps not received ---------------------------------------------------- */
+/* ---- What was put back: told from what is new, and with its gaps, of which the mailbox knows no more --------- */
 
-/* There is room for all: no more messages than the window and the next have been put back and not pulled again. */
-static void keep_gap(struct connection *c, const struct sent *s)
+/* Room for one connection's messages more. */
+static bool reserve(struct connection *c)
 {
     struct device *d = c->device;
+    size_t most = d->returned_count + c->count + 1;
+    struct returned *returned = realloc(d->returned, most * sizeof *returned);
 
-    if (s->lost == 0)
-        return;
-    if (d->gaps == NULL)
-        d->gaps = calloc(c->server->options.window + 1, sizeof *d->gaps);
-    if (d->gaps != NULL)
-        d->gaps[d->gap_count++] = (struct gap){message_id(s->msg), s->lost};
+    if (returned != NULL)
+        d->returned = returned;
+    return returned != NULL;
 }
 
-/* What was lost before the message, or before ones before it that have gone meanwhile. */
-static size_t take_gaps(struct device *d, uint64_t id)
+/* The message was pulled again, unless it is a new one: then all that were put back have gone. Returns how many
+ * were lost before it, and before those that went. */
+static size_t take_returned(struct device *d, const struct cursor *cursor)
 {
-    size_t lost = 0, left = 0;
+    size_t lost = 0;
 
-    for (size_t i = 0; i < d->gap_count; i++) {
-        if (d->gaps[i].id <= id)
-            lost += d->gaps[i].lost;
-        else
-            d->gaps[left++] = d->gaps[i];
+    while (d->returned_count > 0) {
+        struct returned *r = &d->returned[--d->returned_count];
+        lost += r->lost;
+        if (cursor_equal(&r->cursor, cursor))
+            break;
     }
-    d->gap_count = left;
     return lost;
+}
+
+/* How many were put back behind this one; all, if it was not put back. */
+static size_t returned_behind(const struct device *d, const struct cursor *cursor)
+{
+    for (size_t i = d->returned_count; i > 0; i--)
+        if (cursor_equal(&d->returned[i - 1].cursor, cursor))
+            return i - 1;
+    return d->returned_count;
 }
 
 /* ---- Messages out of the mailbox, and back --------------------------------------------------------------- */
 
+/* What comes from other servers is whatever somebody published. */
+static bool is_message(struct connection *c, const push_msg *msg, struct cursor *cursor)
+{
+    if (message_cursor(msg, cursor) < 0)
+        return false;
+    return hub_of(c)->cluster == NULL ||
+           (push_msg_size(msg) <= message_max_size(c->server->options.max_message) && message_is_whole(msg));
+}
+
 static bool pull(struct connection *c)
 {
+    struct device *d = c->device;
+    struct cursor cursor;
     push_msg *msg;
-    int rc = push_client_pull(c->device->client, &msg, 0);
-    if (rc < 0)
-        return false;
-    c->next = (struct sent){msg, (size_t)rc + take_gaps(c->device, message_id(msg))};
-    return true;
+    int rc;
+
+    while ((rc = push_client_pull(d->client, &msg, 0)) >= 0) {
+        d->lost += (size_t)rc;
+        if (is_message(c, msg, &cursor)) {
+            c->next = (struct sent){msg, cursor, d->lost + take_returned(d, &cursor)};
+            d->lost = 0;
+            return true;
+        }
+        d->lost += message_lost(msg);
+        push_msg_unref(msg);
+    }
+    return false;
 }
 
 static void put_back(struct connection *c, struct sent *s)
 {
+    struct device *d = c->device;
+
     if (s->msg == NULL)
         return;
-    keep_gap(c, s);
-    if (push_client_unpull(c->device->client, s->msg) < 0)
+    struct returned *r = &d->returned[d->returned_count++];
+    *r = (struct returned){s->cursor, s->lost};
+    if (push_client_unpull(d->client, s->msg) < 0) {
         push_msg_unref(s->msg); /* there is no memory */
+        r->lost++;
+    }
     s->msg = NULL;
-}
-
-static void put_all_back(struct connection *c)
-{
-    put_back(c, &c->next);
-    c->device->returned = c->count;
-    while (c->count > 0)
-        put_back(c, &c->window[--c->count]);
 }
 
 /* Lets the oldest of the window go. */
@@ -85,6 +109,29 @@ static void forget(struct connection *c, size_t n)
         push_msg_unref(c->window[i].msg);
     c->count -= n;
     memmove(c->window, c->window + n, c->count * sizeof *c->window);
+}
+
+/* There is no memory to keep them. */
+static void drop_all(struct connection *c)
+{
+    c->device->lost += c->count + (c->next.msg != NULL);
+    push_msg_unref(c->next.msg);
+    c->next.msg = NULL;
+    forget(c, c->count);
+}
+
+static void put_all_back(struct connection *c)
+{
+    struct device *d = c->device;
+
+    if (!reserve(c)) {
+        drop_all(c);
+        return;
+    }
+    put_back(c, &c->next);
+    d->unacknowledged = c->count;
+    while (c->count > 0)
+        put_back(c, &c->window[--c->count]);
 }
 
 /* ---- The connection -------------------------------------------------------------------------------------- */
@@ -108,23 +155,24 @@ int connection_open(struct connection *c, const char *user, const char *name, en
     return 0;
 }
 
-void connection_received(struct connection *c, uint64_t id)
+void connection_received(struct connection *c, const struct cursor *last)
 {
     struct device *d = c->device;
+    size_t behind = returned_behind(d, last);
 
-    while (pull(c)) {
-        if (message_id(c->next.msg) > id)
-            return; /* the next to be sent */
+    while (d->returned_count > behind && pull(c)) {
+        if (d->returned_count < behind)
+            return; /* that one was evicted, and this is the next to be sent */
         push_msg_unref(c->next.msg);
         c->next.msg = NULL;
-        if (d->returned > 0)
-            d->returned--;
+        if (d->unacknowledged > 0)
+            d->unacknowledged--;
     }
 }
 
 void connection_received_as_handed_over(struct connection *c)
 {
-    connection_received(c, c->device->handed_over);
+    connection_received(c, &c->device->handed_over);
 }
 
 void connection_close(struct connection *c)
@@ -196,15 +244,15 @@ void connection_handed_over(struct connection *c)
 {
     if (c->device == NULL || c->count == 0)
         return;
-    c->device->handed_over = message_id(c->window[c->count - 1].msg);
+    c->device->handed_over = c->window[c->count - 1].cursor;
     if (c->keep == KEEP_UNTIL_HANDED_OVER)
         forget(c, c->count);
 }
 
-void connection_acknowledge(struct connection *c, uint64_t id)
+void connection_acknowledge(struct connection *c, const struct cursor *last)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (message_id(c->window[i].msg) == id) {
+        if (cursor_equal(&c->window[i].cursor, last)) {
             forget(c, i + 1);
             connection_ready(c);
             return;

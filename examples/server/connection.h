@@ -23,6 +23,7 @@ extern const struct farewell farewell_taken_over, farewell_too_slow, farewell_de
 
 struct sent {
     push_msg *msg;
+    struct cursor cursor;
     size_t lost; /* messages that were lost just before it */
 };
 
@@ -51,7 +52,7 @@ int connection_open(struct connection *c, const char *user, const char *name, en
 
 /* Says of what earlier connections sent that it was received up to a message, or as far as the kernel took it. What
  * is not said to be received is sent again. */
-void connection_received(struct connection *c, uint64_t id);
+void connection_received(struct connection *c, const struct cursor *last);
 void connection_received_as_handed_over(struct connection *c);
 
 /* Puts back what is not known to be received, and lets the device go. Fine for one that is not open. */
@@ -75,6 +76,6 @@ const struct sent *connection_take(struct connection *c);
 void connection_handed_over(struct connection *c);
 
 /* A message was received, and all that were sent before it. */
-void connection_acknowledge(struct connection *c, uint64_t id);
+void connection_acknowledge(struct connection *c, const struct cursor *last);
 
 #endif

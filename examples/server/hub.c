@@ -22,6 +22,13 @@ static struct user *find_user(struct hub *hub, const char *name)
     return node == NULL ? NULL : *(struct user **)node;
 }
 
+static void drop_user(struct hub *hub, struct user *u)
+{
+    tdelete(u, &hub->users, compare_names);
+    hub->user_count--;
+    free(u);
+}
+
 static struct user *hold_user(struct hub *hub, const char *name)
 {
     struct user *u = find_user(hub, name);
@@ -35,6 +42,10 @@ static struct user *hold_user(struct hub *hub, const char *name)
             return NULL;
         }
         hub->user_count++;
+        if (hub->cluster != NULL && cluster_join(hub->cluster, name) < 0) {
+            drop_user(hub, u);
+            return NULL;
+        }
     }
     u->devices++;
     return u;
@@ -44,9 +55,9 @@ static void release_user(struct hub *hub, struct user *u)
 {
     if (--u->devices > 0)
         return;
-    tdelete(u, &hub->users, compare_names);
-    hub->user_count--;
-    free(u);
+    if (hub->cluster != NULL)
+        cluster_leave(hub->cluster, u->name);
+    drop_user(hub, u);
 }
 
 /* ---- Devices --------------------------------------------------------------------------------------------- */
@@ -96,7 +107,7 @@ static void delete_device(struct hub *hub, struct device *d)
     lws_dll2_remove(&d->in_all);
     lws_dll2_remove(&d->in_away);
     release_user(hub, d->user);
-    free(d->gaps);
+    free(d->returned);
     free(d);
 }
 
@@ -263,32 +274,32 @@ static void count_report(struct hub *hub, const push_report *report)
     atomic_fetch_add_explicit(&hub->disconnected, report->disconnected, memory_order_relaxed);
 }
 
-static int send_to_session(push_session *session, push_msg *msg, const char *except, push_report *report)
+static int push_here(const char *user, push_msg *msg, const char *except, push_report *report)
 {
+    push_session *session = push_session_find(push_id_str(user));
+    if (session == NULL)
+        return errno == ENOENT ? 0 : -errno;
     int rc = push_session_send(session, msg, push_id_str(except), 0, report);
+    push_session_unref(session);
     return rc == -EPIPE ? 0 : rc; /* the last device went meanwhile */
 }
 
-int hub_push(struct hub *hub, const char *user, const char *except, json_t *text, uint64_t *id, push_report *report)
+int hub_push(struct hub *hub, const char *user, const char *except, json_t *text, uint64_t *id,
+             struct cluster_report *report)
 {
-    int rc = 0;
+    int rc = -ENOMEM;
 
-    *report = (push_report){0};
+    *report = (struct cluster_report){0};
     pthread_mutex_lock(&hub->push_lock);
     push_msg *msg = message_new(hub->last_id + 1, hub->boot, text);
-    if (msg == NULL) {
-        rc = -ENOMEM;
-    } else {
-        push_session *session = push_session_find(push_id_str(user));
-        if (session != NULL)
-            rc = send_to_session(session, msg, except, report);
-        if (rc >= 0)
-            *id = ++hub->last_id;
-        push_session_unref(session);
-        push_msg_unref(msg);
-    }
+    if (msg != NULL)
+        rc = hub->cluster != NULL ? cluster_push(hub->cluster, user, msg, except, report)
+                                  : push_here(user, msg, except, &report->local);
+    if (rc >= 0)
+        *id = ++hub->last_id;
+    push_msg_unref(msg);
     pthread_mutex_unlock(&hub->push_lock);
-    count_report(hub, report);
+    count_report(hub, &report->local);
     return rc < 0 ? rc : 0;
 }
 
@@ -319,6 +330,8 @@ void hub_destroy(struct hub *hub)
 {
     lws_dll2_t *first;
 
+    cluster_close(hub->cluster);
+    hub->cluster = NULL;
     while ((first = lws_dll2_get_head(&hub->devices)) != NULL) {
         struct device *d = lws_container_of(first, struct device, in_all);
         if (d->connection != NULL)

@@ -7,6 +7,7 @@
 #ifndef SERVER_HUB_H
 #define SERVER_HUB_H
 
+#include "cluster.h"
 #include "message.h"
 #include "options.h"
 
@@ -26,9 +27,9 @@ struct user {
     size_t devices;
 };
 
-/* Messages that were lost just before message `id`, which was put back. */
-struct gap {
-    uint64_t id;
+/* A message that was put back into the mailbox, and how many were lost just before it. */
+struct returned {
+    struct cursor cursor;
     size_t lost;
 };
 
@@ -39,10 +40,11 @@ struct device {
     struct user *user;
     push_client *client;
     struct connection *connection; /* NULL: away */
-    uint64_t handed_over;          /* the last message that the kernel took for it */
-    size_t returned;               /* sent, not acknowledged, put back when its last connection ended */
-    struct gap *gaps;              /* NULL until there is one */
-    size_t gap_count;
+    struct cursor handed_over;     /* the last message that the kernel took for it */
+    struct returned *returned;     /* not pulled again yet; the next to be pulled is the last here */
+    size_t returned_count;
+    size_t unacknowledged; /* of them, sent before */
+    size_t lost;           /* before the next message, on the way from other servers */
     char name[HUB_NAME_MAX + 1];
 };
 
@@ -52,7 +54,8 @@ struct hub {
     char boot[BOOT_SIZE]; /* random: message ids begin anew with each run of the server */
     lws_usec_t started;
     push_poller *poller;
-    void *users; /* a tree for tsearch(3) */
+    struct cluster *cluster; /* NULL: this server is alone */
+    void *users;             /* a tree for tsearch(3) */
     size_t user_count;
     lws_dll2_owner_t devices;
     lws_dll2_owner_t away; /* in the order of away_until: the grace time is the same for all */
@@ -70,7 +73,7 @@ void hub_destroy(struct hub *hub);
 /* Pushes to all devices of a user but `except` (NULL for none). `text` is a JSON string. Never waits, any thread.
  * Returns 0 with the message's id, or a negative errno. Nobody there is no error: the report says so. */
 int hub_push(struct hub *hub, const char *user, const char *except, json_t *text, uint64_t *id,
-             push_report *report);
+             struct cluster_report *report);
 
 /* Tells the connections whose mailbox has something. To be called when the poller's descriptor is readable. */
 void hub_serve(struct hub *hub);

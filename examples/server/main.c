@@ -141,6 +141,23 @@ static int fail(const char *what)
     return -1;
 }
 
+static int join_cluster(struct server *server)
+{
+    if (server->options.nats == NULL)
+        return 0;
+    server->hub.cluster = cluster_open(&server->options);
+    if (server->hub.cluster != NULL)
+        return 0;
+    switch (errno) {
+    case ENOTSUP:
+        return fail("--nats: this server was built without libpush-nats (cmake -DPUSH_BUILD_NATS=ON)");
+    case EINVAL:
+        return fail("--nats takes URLs like nats://127.0.0.1:4222, --cluster 1 to 32 of A-Z a-z 0-9 - _");
+    default:
+        return fail(strerror(errno));
+    }
+}
+
 static int start(struct server *server)
 {
     struct options *o = &server->options;
@@ -158,6 +175,8 @@ static int start(struct server *server)
     int rc = hub_init(&server->hub, o, server->lws);
     if (rc < 0)
         return fail(push_strerror(rc));
+    if (join_cluster(server) < 0)
+        return -1;
     if (watch(server, push_poller_fd(server->hub.poller), "poller") < 0 ||
         watch(server, server->signals, "signals") < 0)
         return fail("lws does not watch the poller");
@@ -186,6 +205,7 @@ static void stop(struct server *server)
     if (server->signals >= 0)
         close(server->signals);
     free(server->buffer);
+    free(server->options.nats);
     push_shutdown();
 }
 

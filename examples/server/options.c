@@ -21,6 +21,7 @@ static const struct options defaults = {
     .send_buffer = 64 << 10,
     .grace = 60,
     .ping = 20,
+    .cluster = "default",
 };
 
 static const char usage[] =
@@ -43,6 +44,15 @@ static const char usage[] =
     "connections:\n"
     "  --send-buffer BYTES    a socket's, in the kernel, 0 for the kernel's own choice (65536)\n"
     "  --ping SECONDS         between pings of a silent connection (20)\n"
+    "a cluster:\n"
+    "  --nats URL             of a NATS server by which the servers reach each other; more of them with commas, "
+    "or\n"
+    "                         by more --nats\n"
+    "  --cluster NAME         who belongs together (default)\n"
+    "  --jetstream[=FILE]     the NATS server keeps messages, for who was cut off; and for who was started anew, "
+    "with\n"
+    "                         FILE to keep in where it was\n"
+    "\n"
     "  --verbose              more on standard error\n"
     "  --help\n";
 
@@ -62,6 +72,9 @@ enum {
     MAX_CONNECTIONS,
     SEND_BUFFER,
     PING,
+    NATS,
+    CLUSTER,
+    JETSTREAM,
     VERBOSE,
     HELP
 };
@@ -82,6 +95,9 @@ static const struct option names[] = {
     {"max-connections", required_argument, NULL, MAX_CONNECTIONS},
     {"send-buffer", required_argument, NULL, SEND_BUFFER},
     {"ping", required_argument, NULL, PING},
+    {"nats", required_argument, NULL, NATS},
+    {"cluster", required_argument, NULL, CLUSTER},
+    {"jetstream", optional_argument, NULL, JETSTREAM},
     {"verbose", no_argument, NULL, VERBOSE},
     {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
@@ -117,6 +133,16 @@ static bool policy(push_overflow *out)
         return false;
     }
     return true;
+}
+
+static bool add_url(char **urls)
+{
+    char *list = NULL;
+    int size = *urls == NULL ? asprintf(&list, "%s", optarg) : asprintf(&list, "%s,%s", *urls, optarg);
+
+    free(*urls);
+    *urls = size < 0 ? NULL : list;
+    return size >= 0;
 }
 
 static bool set(struct options *o, int option)
@@ -166,6 +192,15 @@ static bool set(struct options *o, int option)
             return false;
         o->ping = (unsigned)n;
         return true;
+    case NATS:
+        return add_url(&o->nats);
+    case CLUSTER:
+        o->cluster = optarg;
+        return true;
+    case JETSTREAM:
+        o->jetstream = true;
+        o->position_file = optarg;
+        return true;
     default:
         o->verbose = true;
         return true;
@@ -187,6 +222,10 @@ int options_parse(struct options *o, int argc, char **argv)
     }
     if (optind < argc) {
         fprintf(stderr, "push-server: what is '%s'? --help tells the options\n", argv[optind]);
+        return -1;
+    }
+    if (o->nats == NULL && (o->jetstream || o->cluster != defaults.cluster)) {
+        fprintf(stderr, "push-server: %s needs --nats\n", o->jetstream ? "--jetstream" : "--cluster");
         return -1;
     }
     return 0;

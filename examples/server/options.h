@@ -19,6 +19,10 @@ struct options {
     size_t window;          /* messages sent that a device has not acknowledged yet */
     size_t send_buffer;     /* of a socket, in the kernel; 0: as the kernel likes */
     unsigned grace, ping;   /* seconds */
+    char *nats;             /* URLs with commas between; NULL: this server is alone */
+    const char *cluster;
+    bool jetstream;
+    const char *position_file; /* NULL: none */
     bool verbose;
 };
 

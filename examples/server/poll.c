@@ -15,8 +15,8 @@ static const struct transport transport;
 struct question {
     char user[NAME_SIZE], device[NAME_SIZE];
     uint64_t wait, max;
-    bool acks, received; /* it acknowledges, and `id` is what it has received */
-    uint64_t id;
+    bool acks; /* it acknowledges, and `last` is what it has received */
+    struct cursor last;
 };
 
 static const struct refusal *read_acknowledgement(struct connection *c, struct question *q)
@@ -26,10 +26,8 @@ static const struct refusal *read_acknowledgement(struct connection *c, struct q
     int n = request_arg(c->wsi, "ack", text, sizeof text);
     if (n == -ENOENT)
         return NULL;
-    int rc = n < 0 ? n : cursor_read(text, c->server->hub.boot, &q->id);
     q->acks = true;
-    q->received = rc == 0;
-    return rc == 0 || rc == -ESTALE ? NULL : &bad_ack;
+    return n < 0 || cursor_read(text, c->server->hub.boot, &q->last) < 0 ? &bad_ack : NULL;
 }
 
 static const struct refusal *read_question(struct connection *c, struct question *q)
@@ -54,9 +52,9 @@ static const struct refusal *open_connection(struct connection *c, const struct 
 {
     enum keep keep = q->acks ? KEEP_UNTIL_ACKNOWLEDGED : KEEP_UNTIL_HANDED_OVER;
     int rc = connection_open(c, q->user, q->device, keep, q->max, NULL);
-    if (rc == 0 && q->received)
-        connection_received(c, q->id);
-    else if (rc == 0 && !q->acks)
+    if (rc == 0 && q->acks)
+        connection_received(c, &q->last);
+    else if (rc == 0)
         connection_received_as_handed_over(c);
     return request_refused(rc);
 }
@@ -97,7 +95,7 @@ static size_t write_head(struct connection *c, char *out, size_t size)
 {
     char cursor[CURSOR_SIZE];
 
-    cursor_write(cursor, c->server->hub.boot, message_id(c->window[c->count - 1].msg));
+    cursor_write(cursor, &c->window[c->count - 1].cursor);
     return (size_t)lws_snprintf(out, size, "{\"boot\":\"%s\",\"ack\":\"%s\",\"lost\":%zu,\"messages\":[",
                                 c->server->hub.boot, cursor, c->window[0].lost);
 }

@@ -13,6 +13,7 @@ static const struct refusal no_token = {401, "this needs the header Authorizatio
 static const struct refusal no_length = {411, "the body needs a Content-Length"};
 static const struct refusal too_many_devices = {429, "too many devices of this user"};
 static const struct refusal too_many_users = {503, "too many users"};
+static const struct refusal too_large_for_nats = {413, "the message is larger than the NATS server takes"};
 static const struct refusal no_memory = {503, "no memory"};
 
 int request_arg(struct lws *wsi, const char *name, char *out, size_t size)
@@ -143,6 +144,8 @@ const struct refusal *request_refused(int rc)
         return &too_many_devices;
     case -EUSERS:
         return &too_many_users;
+    case -EMSGSIZE:
+        return &too_large_for_nats;
     default:
         return &no_memory;
     }

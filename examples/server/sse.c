@@ -20,12 +20,12 @@ static const char last_event_id[] = "last-event-id:"; /* as lws wants the names 
 /* The browser names the last message that it got when it comes again by itself. */
 static void resume(struct connection *c)
 {
-    char cursor[CURSOR_SIZE];
-    uint64_t id;
+    char text[CURSOR_SIZE];
+    struct cursor last;
 
-    if (lws_hdr_custom_copy(c->wsi, cursor, sizeof cursor, last_event_id, sizeof last_event_id - 1) > 0 &&
-        cursor_read(cursor, c->server->hub.boot, &id) == 0)
-        connection_received(c, id);
+    if (lws_hdr_custom_copy(c->wsi, text, sizeof text, last_event_id, sizeof last_event_id - 1) > 0 &&
+        cursor_read(text, c->server->hub.boot, &last) == 0)
+        connection_received(c, &last);
     else
         connection_received_as_handed_over(c);
 }
@@ -80,7 +80,7 @@ static int send_message(struct connection *c)
     if (sent->lost > 0)
         size =
             (size_t)lws_snprintf(out, c->server->buffer_size, "event: lost\ndata: {\"lost\":%zu}\n\n", sent->lost);
-    cursor_write(cursor, c->server->hub.boot, message_id(sent->msg));
+    cursor_write(cursor, &sent->cursor);
     size += (size_t)lws_snprintf(out + size, c->server->buffer_size - size, "id: %s\ndata: ", cursor);
     memcpy(out + size, json, json_size);
     size += json_size;

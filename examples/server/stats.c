@@ -65,11 +65,14 @@ json_t *hub_stats(struct hub *hub)
     pthread_mutex_lock(&hub->push_lock);
     uint64_t pushed = hub->last_id;
     pthread_mutex_unlock(&hub->push_lock);
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "boot", hub->boot, "uptime",
-                     (json_int_t)((lws_now_usecs() - hub->started) / LWS_US_PER_SEC), "sessions",
-                     (json_int_t)hub->user_count, "clients", (json_int_t)hub->devices.count, "connected",
-                     (json_int_t)hub->connected, "queued", (json_int_t)s.queued, "queued_bytes",
-                     (json_int_t)s.queued_bytes, "pushed", (json_int_t)pushed, "delivered",
-                     (json_int_t)atomic_load(&hub->delivered), "dropped", (json_int_t)atomic_load(&hub->dropped),
-                     "disconnected", (json_int_t)atomic_load(&hub->disconnected), "slowest", slowest(&s));
+    json_t *stats = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "boot", hub->boot, "uptime",
+        (json_int_t)((lws_now_usecs() - hub->started) / LWS_US_PER_SEC), "sessions", (json_int_t)hub->user_count,
+        "clients", (json_int_t)hub->devices.count, "connected", (json_int_t)hub->connected, "queued",
+        (json_int_t)s.queued, "queued_bytes", (json_int_t)s.queued_bytes, "pushed", (json_int_t)pushed, "delivered",
+        (json_int_t)atomic_load(&hub->delivered), "dropped", (json_int_t)atomic_load(&hub->dropped), "disconnected",
+        (json_int_t)atomic_load(&hub->disconnected), "slowest", slowest(&s));
+    if (hub->cluster != NULL)
+        json_object_set_new(stats, "cluster", cluster_stats(hub->cluster));
+    return stats;
 }

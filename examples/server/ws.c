@@ -4,6 +4,7 @@
 #include "transports.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +74,7 @@ static int send_hello(struct session *s)
     json_t *hello =
         json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I}", "type", "hello", "boot", c->server->hub.boot, "user",
                   d->user->name, "device", d->name, "resumed", s->ws.resumed, "queued",
-                  (json_int_t)(stats.queued + (c->next.msg != NULL)), "unacked", (json_int_t)d->returned,
+                  (json_int_t)(stats.queued + (c->next.msg != NULL)), "unacked", (json_int_t)d->unacknowledged,
                   "max_message", (json_int_t)c->server->options.max_message);
     size_t size = json_dumpb(hello, (char *)server_buffer(c->server), c->server->buffer_size, JSON_COMPACT);
     json_decref(hello);
@@ -120,21 +121,32 @@ static int writeable(struct session *s)
 
 static const struct transport transport = {writeable, NULL};
 
-/* ---- What the device says: {"ack":ID} -------------------------------------------------------------------- */
+/* ---- What the device says: {"ack":ID}, and of a message of another server {"ack":ID,"boot":"BOOT"} ---------- */
+
+static int read_acknowledgement(json_t *frame, const char *boot, struct cursor *out)
+{
+    char text[CURSOR_SIZE];
+    json_int_t id;
+
+    if (json_unpack(frame, "{s:I, s?s!}", "ack", &id, "boot", &boot) < 0)
+        return -EINVAL;
+    int size = snprintf(text, sizeof text, "%s-%" JSON_INTEGER_FORMAT, boot, id);
+    return size < (int)sizeof text ? cursor_read(text, "", out) : -EINVAL;
+}
 
 static int receive_frame(struct session *s)
 {
     struct connection *c = &s->connection;
-    json_int_t id;
+    struct cursor last;
     json_t *frame = json_loadb((const char *)s->ws.frame, s->ws.frame_size, JSON_REJECT_DUPLICATES, NULL);
-    int rc = frame == NULL ? -1 : json_unpack(frame, "{s:I!}", "ack", &id);
+    int rc = read_acknowledgement(frame, c->server->hub.boot, &last);
 
     json_decref(frame);
-    if (rc < 0 || id < 0)
-        return close_with(c->wsi, CLOSE_POLICY, "expected {\"ack\":ID}");
+    if (rc < 0)
+        return close_with(c->wsi, CLOSE_POLICY, "expected {\"ack\":ID} or {\"ack\":ID,\"boot\":\"BOOT\"}");
     if (c->keep != KEEP_UNTIL_ACKNOWLEDGED)
         return close_with(c->wsi, CLOSE_POLICY, "acknowledgements need ack=1 in the URL");
-    connection_acknowledge(c, (uint64_t)id);
+    connection_acknowledge(c, &last);
     return 0;
 }
 

@@ -185,8 +185,8 @@ class WebSocket:
             return
         raise Failure(f"got {frame!r}")
 
-    async def ack(self, number):
-        await self.socket.send(json.dumps({"ack": number}))
+    async def ack(self, number, **more):
+        await self.socket.send(json.dumps({"ack": number, **more}))
 
     async def closed(self):
         """Returns the close code; messages before it are passed over."""
@@ -247,7 +247,7 @@ class EventStream:
 # ---- Running ----
 
 
-async def run_one(function, options, program, www):
+async def with_server(function, options, program, www):
     server = Server(program, www, options)
     try:
         await asyncio.wait_for(function(server), 120)
@@ -261,14 +261,14 @@ async def run_one(function, options, program, www):
     equal((status, err), (0, ""), "the server's end")
 
 
-async def run_all(tests, program, www):
+async def run_all(tests, play, program, www):
     """Some at a time: they mostly wait."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def run(function, options):
         async with gate:
             try:
-                await run_one(function, options, program, www)
+                await play(function, options, program, www)
             except (Exception, asyncio.CancelledError):
                 print(f"FAIL  {function.__name__}", flush=True)
                 traceback.print_exc(file=sys.stdout)
@@ -279,9 +279,10 @@ async def run_all(tests, program, www):
     return await asyncio.gather(*(run(*t) for t in tests))
 
 
-def main(program, www, names):
+def main(program, www, names, play=with_server):
+    """play: runs a test, with what it needs."""
     tests = [t for t in TESTS if not names or t[0].__name__ in names]
-    results = asyncio.run(run_all(tests, program, www))
+    results = asyncio.run(run_all(tests, play, program, www))
     failed = results.count(False)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 0 if failed == 0 and results else 1

@@ -253,7 +253,7 @@ async def acknowledgements(server):
 
 @test()
 async def frames_that_cannot_be(server):
-    for frame, code in [("x", 1008), ("{}", 1008), ('{"ack":"1"}', 1008), ('{"ack":-1}', 1008), ('{"ack":1,"ack":2}', 1008),
+    for frame, code in [('{"ack":1,"boot":"x"}', 1008), ('{"ack":1,"boot":7}', 1008), ("x", 1008), ("{}", 1008), ('{"ack":"1"}', 1008), ('{"ack":-1}', 1008), ('{"ack":1,"ack":2}', 1008),
                         ('{"ack":1,"x":1}', 1008), ("[1]", 1008), ("", 1008), ("[" * 250, 1008), (257 * " ", 1009),
                         (b"binary", 1003), (["{", '"ack":1', "}"], None), (3 * [100 * " "], 1009)]:
         ws = await server.ws(**GOOD, ack=1)
@@ -901,13 +901,15 @@ async def the_command_line(server):
     check(status == 0 and out.startswith("usage: push-server") and err == "", out + err)
     for options in [["--port", "x"], ["--port", "70000"], ["--port"], ["--nonsense"], ["word"], ["--overflow", "block"],
                     ["--overflow", "x"], ["--grace", "-1"], ["--max-buffer", "0"], ["--window", "0"], ["--max-message", ""],
-                    ["--ping", "0"], ["--max-users", "0x10"]]:
+                    ["--ping", "0"], ["--max-users", "0x10"], ["--cluster", "x"], ["--jetstream"]]:
         status, out, err = await run(*options)
         check(status == 2 and out == "" and len(err) > 10, f"{options}: {status} {out} {err}")
     for options in [["--port", str(server.port)], ["--listen", "192.0.2.1"], ["--max-connections", "1048576"]]:
         status, out, err = await run(*options)
         if options[0] != "--max-connections" or status != 0:
             check(status == 1 and out == "" and len(err) > 10, f"{options}: {status} {out} {err}")
+    status, out, err = await run("--port", "0", "--nats", "nats://127.0.0.1:1")
+    check(status == 1 and out == "" and "PUSH_BUILD_NATS" in err, f"built without NATS: {status} {out} {err}")
 
 
 sys.exit(main(PROGRAM, WWW, sys.argv[3:]))

@@ -38,6 +38,14 @@ function rates(stats, at, before) {
     };
 }
 
+// What a server of a cluster tells of it, beside the other values. A server that is alone tells nothing.
+function clusterValues({ connected, ...numbers } = {}) {
+    const values = { cluster_state: connected ? 'connected' : 'not connected' };
+    for (const [name, value] of Object.entries(numbers))
+        values[`cluster_${name}`] = value;
+    return values;
+}
+
 function cell(row, className, text) {
     const made = row.insertCell();
     made.className = className;
@@ -116,7 +124,7 @@ class Admin {
     }
 
     answered(stats, at) {
-        const shown = { ...stats, ...rates(stats, at, this.before) };
+        const shown = { ...stats, ...rates(stats, at, this.before), ...clusterValues(stats.cluster) };
         this.before = { stats, at };
         this.enter('live', 'Live');
         if (this.paused)
@@ -151,8 +159,9 @@ class Admin {
         for (const place of document.querySelectorAll('[data-key]')) {
             const { key } = place.dataset;
             const value = shown[key];
-            place.textContent = value === null ? '–' : key.endsWith('_bytes') ? bytes(value) : format(value);
+            place.textContent = typeof value !== 'number' ? value ?? '–' : key.endsWith('_bytes') ? bytes(value) : format(value);
         }
+        $('cluster').hidden = !shown.cluster;
         $('uptime').textContent = `up for ${duration(shown.uptime)}`;
     }
 

@@ -140,7 +140,7 @@ class Inbox {
         } else {
             store.figures.repeats++;
         }
-        this.connection.acknowledge(message.id);
+        this.connection.acknowledge(message);
         this.showFigures();
     }
 
@@ -279,9 +279,12 @@ class Composer {
         });
     }
 
-    sent({ delivered, dropped, disconnected }) {
+    // "published" tells of the other servers of a cluster; a server that is alone does not say it.
+    sent({ delivered, dropped, disconnected, published }) {
         const full = [dropped && `${plural(dropped, 'device')} lost a message for it`,
-            disconnected && `${plural(disconnected, 'device')} too slow, disconnected`].filter(Boolean);
+            disconnected && `${plural(disconnected, 'device')} too slow, disconnected`,
+            published === true && 'published to the other servers',
+            published === false && 'not published to the other servers now'].filter(Boolean);
         $('text').value = '';
         this.fit();
         this.report('', [delivered ? `Delivered to ${plural(delivered, 'device')}` : 'No device is there to take it',

@@ -20,7 +20,7 @@ export class Connection extends EventTarget {
     #socket = null;
     #timer;
     #failures = 0;
-    #ack = null; // { id, count, timer } of what is yet to be acknowledged
+    #ack = null; // { message, count, timer } of what is yet to be acknowledged
 
     // keep() is called before an acknowledgement leaves, which lets the server forget: what was received must be where
     // it survives a reload.
@@ -46,9 +46,9 @@ export class Connection extends EventTarget {
     }
 
     // Says that the message has been dealt with. That one and all before it are acknowledged soon.
-    acknowledge(id) {
+    acknowledge(message) {
         this.#ack ??= { count: 0, timer: setTimeout(() => this.#flush(), BATCH_DELAY) };
-        this.#ack.id = id;
+        this.#ack.message = message;
         if (++this.#ack.count >= BATCH)
             this.#flush();
     }
@@ -65,13 +65,13 @@ export class Connection extends EventTarget {
     #flush() {
         if (!this.#ack)
             return;
-        const { id, timer } = this.#ack;
+        const { message: { id, boot }, timer } = this.#ack;
         clearTimeout(timer);
         this.#ack = null;
         this.#keep();
         if (this.#socket?.readyState !== WebSocket.OPEN)
             return; // what the server did not hear of comes again, and is known then
-        this.#socket.send(JSON.stringify({ ack: id }));
+        this.#socket.send(JSON.stringify({ ack: id, boot }));
         this.dispatchEvent(new CustomEvent('acknowledged', { detail: id }));
     }
 

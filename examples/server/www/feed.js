@@ -57,7 +57,7 @@ function incidentRow({ kind, lost, from, to }) {
         away: () => [`Away for ${plural(Math.max(1, Math.round((to - from) / 1000)), 'second')}`,
             `The connection broke at ${clock(from)} and was back at ${clock(to)}. The mailbox kept what came meanwhile.`],
         expired: () => ['Messages may be missing here', 'The device was away for longer than the server keeps its mailbox.'],
-        restarted: () => ['Messages may be missing here', 'The server was started anew; what it held is gone.'],
+        restarted: () => ['Messages may be missing here', 'The server was started anew, or is another one: what the last one held is not here.'],
     }[kind]();
     const row = element('li', `incident ${kind}`);
     row.append(element('strong', '', title), element('span', '', explanation));

@@ -74,7 +74,7 @@ suite gcc-thread gcc -DPUSH_SANITIZE=thread
 suite clang-thread clang -DPUSH_SANITIZE=thread
 
 for name in explore coverage sanitize fuzz histories storm soak elsewhere planted \
-    bindings docs abi packages server browser nats; do
+    bindings docs abi packages server browser nats cluster; do
     layer "$name"
 done
 say "bench: a smoke round"

@@ -125,11 +125,26 @@ void push__watch_clear(struct watch *watch)
     lock_release(&set->lock);
 }
 
+/* An idle watch is told of the next put, and leaves the list; or there is something new. A pull that is about to
+ * wait may have armed it already: that is nothing new. */
+static void arm_locked(struct watch *watch)
+{
+    uint64_t expected = watch->idle_word;
+    watch->idle = false;
+    atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
+    if (atomic_compare_exchange_strong_explicit(watch->word, &expected, watch->armed_word, memory_order_acq_rel,
+                                                memory_order_acquire) ||
+        expected == watch->armed_word)
+        list_remove(&watch->ready);
+    else
+        atomic_store_explicit(&watch->signalled, true, memory_order_relaxed);
+}
+
 bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed)
 {
     struct readyset *set = watch->set;
     lock_acquire(&set->lock);
-    bool rests = watch_is_signalled(watch) && waitq_empty(&set->waiters);
+    bool rests = watch->ready.next && watch_is_signalled(watch) && waitq_empty(&set->waiters);
     if (rests) {
         watch->idle = true;
         watch->looks = 0;
@@ -153,24 +168,11 @@ void push__watch_pause(struct watch *watch, bool paused)
 {
     struct readyset *set = watch->set;
     lock_acquire(&set->lock);
+    if (paused && watch->idle)
+        arm_locked(watch); /* no wait looks at it any more */
     watch->paused = paused;
     place_locked(watch);
     lock_release(&set->lock);
-}
-
-/* An idle watch is told of the next put, and leaves the list; or there is something new. A pull that is about to
- * wait may have armed it already: that is nothing new. */
-static void arm_locked(struct watch *watch)
-{
-    uint64_t expected = watch->idle_word;
-    watch->idle = false;
-    atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
-    if (atomic_compare_exchange_strong_explicit(watch->word, &expected, watch->armed_word, memory_order_acq_rel,
-                                                memory_order_acquire) ||
-        expected == watch->armed_word)
-        list_remove(&watch->ready);
-    else
-        atomic_store_explicit(&watch->signalled, true, memory_order_relaxed);
 }
 
 /* Nobody looks after the idle watches from here on. */

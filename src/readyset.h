@@ -9,7 +9,7 @@
  * armed and taken out: then the next put signals it. While messages keep coming, pushes so have nothing to tell.
  * (As network drivers poll under load, and ask for interrupts again when it ebbs: Mogul and Ramakrishnan,
  * "Eliminating receive livelock in an interrupt-driven kernel", 1997.) While a thread sleeps in the set, no listed
- * watch is idle.
+ * watch is idle. An idle watch is in the list: none is paused.
  */
 #ifndef PUSH_SRC_READYSET_H
 #define PUSH_SRC_READYSET_H

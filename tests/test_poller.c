@@ -1019,6 +1019,42 @@ static void a_wait_reports_one_that_rested(void **state)
     push_session_unref(s);
 }
 
+/* A mailbox runs empty, its client is paused, before or after that, and resumed: nothing has come. */
+static void resuming_an_empty_client_reports_nothing(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 4);
+    push_poller *p = poller();
+    int fd = push_poller_fd(p);
+    add(p, c, NULL);
+    for (int paused_first = 0; paused_first <= 1; paused_first++) {
+        assert_put(c, "one");
+        assert_reports(p, c, NULL);
+        if (paused_first)
+            assert_int_equal(push_poller_pause(p, c), 0);
+        assert_next(c, 0, "one");
+        assert_empty(c);
+        assert_int_equal(push_poller_pause(p, c), 0);
+        assert_quiet(p);
+        assert_int_equal(push_poller_resume(p, c), 0);
+        assert_false(readable(fd));
+        assert_quiet(p);
+        assert_int_equal(push_poller_pause(p, c), 0);
+        assert_put(c, "two");
+        assert_quiet(p);
+        assert_int_equal(push_poller_resume(p, c), 0);
+        assert_true(readable(fd));
+        assert_reports(p, c, NULL);
+        assert_next(c, 0, "two");
+        assert_empty(c);
+        assert_quiet(p);
+    }
+    push_poller_free(p);
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 static const struct CMUnitTest tests[] = {
     TEST(reported_until_a_pull_finds_nothing),
     TEST(waits_say_why_they_end),
@@ -1044,5 +1080,6 @@ static const struct CMUnitTest tests[] = {
     TEST(asking_for_a_descriptor_reports_nothing),
     TEST(a_message_put_back_is_reported),
     TEST(a_wait_reports_one_that_rested),
+    TEST(resuming_an_empty_client_reports_nothing),
 };
 TEST_MAIN(tests)

@@ -453,9 +453,9 @@ async def a_server_killed_and_started_again_catches_up(cluster):
     frames = [await device.message() for _ in range(5)]
     equal([f["message"]["text"] for f in frames], numbers(6, 10))
     equal([f["lost"] for f in frames], 5 * [0])
+    equal((await cluster_of(b))["caught_up"], 5)
     await a.push("alice", "11")
     equal(await device.texts(1), ["11"])
-    equal((await cluster_of(b))["caught_up"], 5)
 
 
 # ---- What else may come from NATS -----------------------------------------------------------------------------

@@ -101,9 +101,11 @@ push_nats *push_nats_connect(const char *urls, const push_nats_options *options)
     rc = push__nats_outbox_start(&n->outbox, n->publisher);
     if (rc < 0)
         goto free_locks;
+    push__nats_link_enlist(n);
     rc = -pthread_create(&n->keeper, NULL, push__nats_keeper, n);
     if (rc == 0)
         return n;
+    push__nats_link_delist(n);
     push__nats_outbox_stop(&n->outbox);
 free_locks:
     destroy_locks(n);
@@ -149,6 +151,7 @@ int push_nats_close(push_nats *n, int timeout_ms)
     pthread_mutex_unlock(&n->lock);
     pthread_join(n->keeper, NULL);
 
+    push__nats_link_delist(n);
     size_t unpublished = push__nats_outbox_stop(&n->outbox);
     destroy_locks(n);
     push__nats_settings_free(&n->settings);

@@ -42,11 +42,37 @@ static void on_closed(natsConnection *connection, void *closure)
     pthread_mutex_unlock(&n->lock);
 }
 
-static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus error, void *closure)
+/* libnats tells of errors after on_closed, too: when a close cuts a drain short, the drain fails. Nothing says when
+ * the last one was, so on_error finds its node here, or does nothing. */
+static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
+static LIST_HEAD(, push_nats) nodes = LIST_HEAD_INITIALIZER(nodes);
+
+void push__nats_link_enlist(struct push_nats *n)
 {
-    struct push_nats *n = closure;
+    pthread_mutex_lock(&nodes_lock);
+    LIST_INSERT_HEAD(&nodes, n, enlisted);
+    pthread_mutex_unlock(&nodes_lock);
+}
+
+void push__nats_link_delist(struct push_nats *n)
+{
+    pthread_mutex_lock(&nodes_lock);
+    LIST_REMOVE(n, enlisted);
+    pthread_mutex_unlock(&nodes_lock);
+}
+
+static bool is_enlisted_locked(const struct push_nats *n)
+{
+    const struct push_nats *other;
+    LIST_FOREACH(other, &nodes, enlisted)
+    if (other == n)
+        return true;
+    return false;
+}
+
+static void note_error(struct push_nats *n, natsConnection *connection, natsStatus error)
+{
     const char *text = NULL;
-    (void)subscription;
 
     if (error == NATS_SLOW_CONSUMER) {
         pthread_mutex_lock(&n->lock);
@@ -59,6 +85,15 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
     push__nats_note_error(n, error, text);
     if (error == NATS_NOT_PERMITTED && text && strstr(text, "Publish"))
         push__nats_outbox_refuse(&n->outbox);
+}
+
+static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus error, void *closure)
+{
+    (void)subscription;
+    pthread_mutex_lock(&nodes_lock);
+    if (is_enlisted_locked(closure))
+        note_error(closure, connection, error);
+    pthread_mutex_unlock(&nodes_lock);
 }
 
 /* ---- Connecting ------------------------------------------------------------------------------------------ */

@@ -90,6 +90,7 @@ struct push_nats {
     pthread_cond_t wake;    /* the keeper: something to do */
     pthread_cond_t changed; /* whoever waits: confirmed, ready, or a subscription ended */
     pthread_t keeper;
+    LIST_ENTRY(push_nats) enlisted; /* link.c */
 
     /* m */
     void *interests; /* by subject: tsearch(3) */
@@ -157,6 +158,9 @@ void push__nats_on_acknowledgement(natsConnection *connection, natsSubscription 
 /* link.c: the connection */
 natsStatus push__nats_link_connect(struct push_nats *n);
 void push__nats_link_close(struct push_nats *n);
+/* Between the two libnats may tell of errors. */
+void push__nats_link_enlist(struct push_nats *n);
+void push__nats_link_delist(struct push_nats *n);
 void push__nats_note_error(struct push_nats *n, natsStatus status, const char *text);
 
 /* position.c */

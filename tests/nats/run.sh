@@ -14,19 +14,6 @@ skip_all() {
     finish
 }
 
-find_server() {
-    for NATS_SERVER in "${NATS_SERVER-}" "$(command -v nats-server || true)" /usr/sbin/nats-server "$dir/server/usr/sbin/nats-server"; do
-        [ ! -x "$NATS_SERVER" ] || return 0
-    done
-    return 1
-}
-
-unpack_server() {
-    say "unpacking the distribution's nats-server into $dir/server"
-    mkdir -p "$dir/server"
-    (cd "$dir/server" && apt-get -q download nats-server && dpkg-deb -x nats-server_*.deb .) >"$dir/server.log" 2>&1 </dev/null
-}
-
 # run_suite NAME REGEX [CMAKE-OPTION...]: a build of its own, and those of its tests whose names match.
 run_suite() {
     name=$1 regex=$2
@@ -42,46 +29,27 @@ run_suite() {
     echo "figure: $name: tests in them: $(cmocka_tests "$dir/$name")"
 }
 
-free_port() {
-    port=14200
-    while ss -Hltn "sport = :$port" 2>/dev/null | grep -q . || nc_listens "$port"; do
-        port=$((port + 1))
-    done
-}
-
-# Where there is no ss(8): /proc says.
-nc_listens() {
-    grep -qi ":$(printf '%04X' "$1") .* 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null
-}
-
 # bench LEVEL SCALE
 bench() {
     say "bench: level $1"
-    free_port
-    "$NATS_SERVER" -a 127.0.0.1 -p "$port" -js -sd "$scratch/$1" -l "$scratch/$1.log" &
-    server=$!
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        ! nc_listens "$port" || break
-        sleep 0.5
-    done
-    rc=0
-    timeout 300 "$dir/plain/tests/nats/nats_bench" "nats://127.0.0.1:$port" $server "$1" "$2" || rc=$?
-    kill $server
-    wait $server || true
+    rc=1
+    if start_nats "$scratch/$1"; then
+        rc=0
+        timeout 300 "$dir/plain/tests/nats/nats_bench" "$nats_url" "$nats" "$1" "$2" || rc=$?
+        kill "$nats"
+        wait "$nats" || true
+    fi
     check "bench: level $1" [ $rc -eq 0 ]
 }
 
 need_test_tools
-need libnats-dev pkg-config --exists libnats
-need libssl-dev pkg-config --exists libcrypto
+need_nats
 need g++ compiles g++ -x c++
 need clang compiles clang
 install_missing || true
 pkg-config --exists 'libnats >= 3.4' 2>/dev/null || skip_all "this system has no libnats 3.4"
 mkdir -p "$dir"
-find_server || unpack_server || true
-find_server || skip_all "this system has no nats-server"
-export NATS_SERVER
+find_nats_server || skip_all "this system has no nats-server"
 say "nats-server: $("$NATS_SERVER" --version), libnats $(pkg-config --modversion libnats)"
 
 # The libraries and the tests of this folder; the core's own tests are tests/run.sh's.

@@ -144,7 +144,7 @@ bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed)
 {
     struct readyset *set = watch->set;
     lock_acquire(&set->lock);
-    bool rests = watch->ready.next && watch_is_signalled(watch) && waitq_empty(&set->waiters);
+    bool rests = watch->ready.next && waitq_empty(&set->waiters); /* listed: signalled, not paused */
     if (rests) {
         watch->idle = true;
         watch->looks = 0;

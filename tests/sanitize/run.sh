@@ -193,6 +193,7 @@ plant_race() {
 
 need_test_tools
 need clang compiles clang
+need xz-utils command -v xz
 install_missing
 sanitizer_of_clang memory
 

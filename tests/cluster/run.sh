@@ -1,13 +1,13 @@
 #!/bin/sh
 # sh tests/cluster/run.sh [--all]: notification servers that share their users over NATS: what examples/cluster promises, test by
 # test, with nats-servers that are killed and started again, as it is and under the sanitizers; tabs on two servers, in Chromium;
-# and the command of the README. --all: the tests twenty times over.
+# and the command of the README. --all: the tests three times over.
 . "$(dirname -- "$0")/../lib.sh"
 . "$root/tests/browser/lib.sh"
 
 extent_of "$@"
 rounds=1
-[ -z "$extent" ] || rounds=20
+[ -z "$extent" ] || rounds=3
 dir=$root/build/cluster-tests
 here=$root/tests/cluster
 export PYTHONDONTWRITEBYTECODE=1

@@ -62,10 +62,10 @@ echo "figure: $exhausted of $scenarios scenarios exhausted with up to 3 preempti
 
 if [ -n "$extent" ]; then
     say "any number of preemptions"
-    EXPLORE_PREEMPTIONS=10000 EXPLORE_SECONDS=15 each "$scratch/any"
+    EXPLORE_PREEMPTIONS=10000 EXPLORE_SECONDS=8 each "$scratch/any"
     count "$scratch/any" "$scenarios"
     echo "figure: $exhausted of $scenarios scenarios exhausted with any number of preemptions, 1 timeout, 1 spurious" \
-        "wake-up; $cut_off cut off after 15 s each: $(sum "$scratch/any" states) states in" \
+        "wake-up; $cut_off cut off after 8 s each: $(sum "$scratch/any" states) states in" \
         "$(sum "$scratch/any" executions) executions"
 fi
 

@@ -6,7 +6,7 @@
 
 extent_of "$@"
 runs=100000
-[ -z "$extent" ] || runs=500000
+[ -z "$extent" ] || runs=350000
 
 corpus=$root/tests/fuzz/corpus
 dir=$root/build/fuzz

@@ -6,7 +6,7 @@
 
 extent_of "$@"
 times=1
-[ -z "$extent" ] || times=5
+[ -z "$extent" ] || times=4
 
 folder=$root/tests/histories
 

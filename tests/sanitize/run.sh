@@ -7,7 +7,7 @@
 
 extent_of "$@"
 seeds=1 definitions=-DSANITIZER_SLOWDOWN=8
-[ -z "$extent" ] || seeds=4 definitions=
+[ -z "$extent" ] || seeds=3 definitions=
 
 dir=$root/build/sanitize
 

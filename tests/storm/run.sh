@@ -6,7 +6,7 @@
 
 extent_of "$@"
 rounds=40 sanitized=12
-[ -z "$extent" ] || rounds=220 sanitized=75
+[ -z "$extent" ] || rounds=150 sanitized=50
 
 dir=$root/build/storm
 seed=${STORM_SEED:-$(date +%s)}

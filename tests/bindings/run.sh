@@ -60,7 +60,7 @@ check_posix() {
 check_python_memory() {
     say "Python: under the address sanitizer"
     PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$(gcc -print-file-name=libasan.so) \
-        PUSH_LIBRARY=$dir/address/libpush.so PUSH_HEADER=$root/include/push/push.h \
+        PUSH_LIBRARY=$dir/amalgamation-address/libpush.so PUSH_HEADER=$root/include/push/push.h \
         python3 -B -W error "$root/tests/python/test_push.py" </dev/null && rc=0 || rc=1
     check "Python under the address sanitizer" [ "$rc" -eq 0 ]
 }

@@ -94,5 +94,5 @@ scene('the plots tell their values under the pointer', async (play, server) => {
     await page.mouse.move(x + width - 1, y + height / 2);
     assert.equal(await page.textContent('#clients .readout'), '0 s ago · clients: 1, connected: 0');
     await page.mouse.move(x + 1, y + height / 2);
-    assert.equal(await page.textContent('#clients .readout'), '119 s ago · clients: unknown, connected: unknown');
+    assert.equal(await page.textContent('#clients .readout'), '120 s ago · clients: unknown, connected: unknown');
 });

@@ -79,6 +79,8 @@ for (const scheme of SCHEMES) {
             await server.kill();
             await until('it waits', async () => await phone.text('#state') === 'Reconnecting');
             await show(phone.page, name('broken'));
+            assert.ok(await phone.page.locator('#user, #device').evaluateAll((names) =>
+                names.every(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)), 'the names have room beside the state');
             await server.start();
             await phone.reaches('Live');
             await show(phone.page, name('restarted'));
@@ -88,6 +90,8 @@ for (const scheme of SCHEMES) {
             const page = await play.page(look);
             await page.clock.install();
             await page.goto(`${server.url}/admin`);
+            await until('it is live', async () => await page.textContent('#state') === 'Live');
+            assert.match(await page.textContent('#uptime'), /^up for \d+ s$/);
             await show(page, name('admin-empty'));
             await fillPlots(page, server);
             await show(page, name('admin'));

@@ -4,7 +4,7 @@ import { Chart } from './chart.js';
 
 const EVERY = 1000;
 const PATIENCE = 5000;
-const SHOWN = 120;
+const SHOWN = 121; // the last two minutes and now
 
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 const format = (value) => number.format(value);
@@ -20,7 +20,7 @@ function bytes(count) {
 
 function duration(seconds) {
     const parts = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']];
-    const first = Math.max(0, parts.findIndex(([length]) => seconds >= length));
+    const first = parts.findIndex(([length]) => seconds >= length || length === 1);
     return parts.slice(first, first + 2).map(([length, unit], index) => {
         const whole = Math.floor(index === 0 ? seconds / length : (seconds % parts[first][0]) / length);
         return `${whole} ${unit}`;

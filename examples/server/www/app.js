@@ -114,6 +114,7 @@ class Inbox {
         $('another').href = address('/', { user, device: other });
         $('another').textContent = `Open ${other}`;
         $('curl').textContent = command;
+        $('copy').hidden = !navigator.clipboard; // which browsers give to safe origins only
         $('copy').addEventListener('click', async () => {
             await navigator.clipboard.writeText(command);
             this.announcer.say('Copied');

@@ -11,7 +11,14 @@ function svg(name, className, parent) {
     return made;
 }
 
-// 1, 2 or 5 times a power of ten, at least 4: a scale that ends on a round number and has a round middle.
+function label(where, parent) {
+    const made = document.createElement('span');
+    made.className = where;
+    parent.append(made);
+    return made;
+}
+
+// 1, 2, 4 or 6 times a power of ten, at least 4: a scale that ends on a round number and has a round middle.
 export function roundUp(value) {
     if (value <= 4)
         return 4;
@@ -25,9 +32,10 @@ export class Chart {
     #values; // for each series its values, the latest last
     #lines = [];
     #area;
+    #head; // where the most important series is now
     #cursor;
     #figure;
-    #axis = [];
+    #axis; // labels of the scale
     #readout;
     #format;
 
@@ -60,10 +68,12 @@ export class Chart {
             svg('path', 'grid', this.#figure).setAttribute('d', `M0 ${y}H${WIDTH}`);
         this.#area = svg('path', 'area', this.#figure);
         this.#lines = this.#names.map((name, series) => svg('path', `line line-${series}`, this.#figure));
+        this.#head = svg('path', 'head', this.#figure);
         this.#cursor = svg('path', 'cursor', this.#figure);
-        for (const where of ['top', 'middle', 'readout'])
-            this.#axis.push(plot.appendChild(Object.assign(document.createElement('span'), { className: where })));
-        this.#readout = this.#axis.pop();
+        this.#axis = ['top', 'middle'].map((where) => label(where, plot));
+        label('begin', plot).textContent = `${this.#length - 1} s ago`;
+        label('end', plot).textContent = 'now';
+        this.#readout = label('readout', plot);
         plot.addEventListener('pointermove', (event) => this.#point(plot, event.clientX));
         plot.addEventListener('pointerleave', () => this.#point(plot, null));
         host.append(plot);
@@ -74,9 +84,11 @@ export class Chart {
         const top = roundUp(largest);
         this.#lines.forEach((line, series) => line.setAttribute('d', this.#path(this.#values[series], top)));
         this.#area.setAttribute('d', this.#path(this.#values[0], top, true));
+        const latest = this.#values[0].at(-1);
+        this.#head.setAttribute('d', latest === null ? '' : `M${WIDTH} ${HEIGHT * (1 - latest / top)}h0`);
         this.#axis[0].textContent = this.#format(top);
         this.#axis[1].textContent = this.#format(top / 2);
-        this.#figure.setAttribute('aria-label', `${this.#describe(this.#length - 1)}; at most ${this.#format(largest)} in the last ${this.#length} seconds`);
+        this.#figure.setAttribute('aria-label', `${this.#describe(this.#length - 1)}; at most ${this.#format(largest)} in the last ${this.#length - 1} seconds`);
     }
 
     #x(index) {

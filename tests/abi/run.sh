@@ -23,7 +23,7 @@ build_library() {
 # places in sources, so that it changes only when the interface does.
 interface() {
     abidw --headers-dir "$1" --drop-private-types --exported-interfaces-only --no-show-locs --no-corpus-path \
-        --no-comp-dir-path "$2"
+        --no-comp-dir-path "$2" | sed "s,path='[^']*/src/,path='src/,"
 }
 
 # compare HEADERS LIBRARY: abidiff's report is in $scratch/report, its answer in $answer: bit 1 an error, 4 a change.

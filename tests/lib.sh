@@ -231,6 +231,14 @@ cmocka_tests() {
     sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$1/Testing/Temporary/LastTest.log" | awk '{ n += $1 } END { print n + 0 }'
 }
 
+# find_python: $python is one that has websockets. The distribution's is not always the first in the path.
+find_python() {
+    for python in python3 /usr/bin/python3; do
+        ! "$python" -c 'import websockets' 2>/dev/null || return 0
+    done
+    return 1
+}
+
 # The last line of a script, and its exit status: nothing failed, and something passed, or was skipped and counted so.
 finish() {
     total="$passed passed, $failed failed"

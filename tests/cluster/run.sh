@@ -12,14 +12,6 @@ dir=$root/build/cluster-tests
 here=$root/tests/cluster
 export PYTHONDONTWRITEBYTECODE=1
 
-# The distribution's Python is not always the first in the path.
-find_python() {
-    for python in python3 /usr/bin/python3; do
-        ! "$python" -c 'import websockets' 2>/dev/null || return 0
-    done
-    return 1
-}
-
 # run_tests NAME [CMAKE-OPTION...]: the tests with a build of their own.
 run_tests() {
     name=$1

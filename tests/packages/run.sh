@@ -154,12 +154,17 @@ base=$root/build/packages/bookworm.tar.gz
 # All in the build folder: others may allow no devices or programs. The archive is kept, for it takes a while.
 clean=$root/build/packages/root
 
+# Where this system's own packages come from.
+mirror() {
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1
+}
+
 make_base() {
     [ ! -f "$base" ] || return 0
     say "making a fresh Debian"
     as_root rm -rf "$clean"
     as_root debootstrap --variant=minbase --include=gcc,libc6-dev,make,cmake,pkg-config,man-db bookworm "$clean" \
-        "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$scratch/log" 2>&1 </dev/null || return 1
+        "$(mirror)" >"$scratch/log" 2>&1 </dev/null || return 1
     as_root tar -czf "$base.new" --one-file-system -C "$clean" .
     mv "$base.new" "$base"
 }

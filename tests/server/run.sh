@@ -10,14 +10,6 @@ clients=2000 messages=100
 dir=$root/build/server-tests
 export PYTHONDONTWRITEBYTECODE=1
 
-# The distribution's Python is not always the first in the path.
-find_python() {
-    for python in python3 /usr/bin/python3; do
-        ! "$python" -c 'import websockets' 2>/dev/null || return 0
-    done
-    return 1
-}
-
 # count NAME SCRIPT ARGUMENT...: runs a script that ends with its total.
 count() {
     name=$1

@@ -52,7 +52,7 @@ install() {
         return 1
     fi
     as_root apt-get -q update </dev/null || say "the package lists could not be renewed; trying with what is there"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" </dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" </dev/null
 }
 
 # Installs what the calls of need() found missing.

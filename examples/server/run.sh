@@ -2,7 +2,6 @@
 # sh examples/server/run.sh [OPTION...]: installs what it misses, builds the notification server, and starts it with these
 # options. Ctrl-C ends it. examples/run.sh server does the same.
 . "$(dirname -- "$0")/../../tests/lib.sh"
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 
 need_server
 need curl command -v curl

@@ -130,11 +130,13 @@ int push_client_unpull(push_client *c, push_msg *msg)
         return -ENOMEM;
     node->msg = msg;
     push_session *s = c->session;
+    struct wakeups wakeups = {0};
     lock_acquire(&s->push_lock);
-    rc = push__mailbox_unpull(c, &node);
+    rc = push__mailbox_unpull(c, &node, &wakeups);
     if (rc == 0 && s->snapshot)
         s->snapshot->room = 0;
     lock_release(&s->push_lock);
+    push__wakeups_send(&wakeups);
     push__free(node);
     return rc;
 }

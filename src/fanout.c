@@ -14,7 +14,7 @@ struct fanout {
     push_session *session;
     push_client *const *clients;
     size_t len;
-    struct snapshot *snapshot; /* a reference, where the clients are needed after the push lock is let go */
+    struct snapshot *snapshot; /* a reference, where clients are to be unlinked after the push lock is let go */
     push_msg *msg;
     size_t size;
     push_id except;
@@ -30,8 +30,7 @@ struct fanout {
     push_report report;
     size_t closed; /* clients that were closed before they could take the message */
     size_t refs;   /* references taken and not given to a mailbox yet */
-    size_t asleep; /* mailboxes with a sleeping pull */
-    struct garbage garbage;
+    struct deferred deferred;
     struct push_node on_stack[NODES_ON_STACK];
 };
 
@@ -50,7 +49,7 @@ static ptrdiff_t reserve_range(struct fanout *f, size_t from, size_t to, size_t 
     ptrdiff_t least = PTRDIFF_MAX;
     for (size_t i = from; i < to; i++) {
         push_client *c = f->clients[i];
-        ptrdiff_t room = push__mailbox_reserve(c, &f->garbage);
+        ptrdiff_t room = push__mailbox_reserve(c, &f->deferred);
         if (room < 0)
             return room;
         if (room == 0 && c->overflow == PUSH_BLOCK)
@@ -75,13 +74,11 @@ static int prepare_wait(struct fanout *f, size_t full)
             return -ENOMEM;
     }
     memset(&f->wait, 0, sizeof(f->wait));
-    int rc = push__lock_init(&f->wait.lock, RANK_WAIT);
-    if (rc == 0) {
-        rc = push__cond_init(&f->wait.cond);
-        if (rc < 0)
-            push__lock_destroy(&f->wait.lock);
-    }
+    int rc = push__sleeper_renew(&f->wait.sleeper);
+    if (rc == 0)
+        rc = push__lock_init(&f->wait.lock, RANK_WAIT);
     if (rc < 0) {
+        push__sleeper_unref(f->wait.sleeper);
         if (f->nodes != f->on_stack)
             push__free(f->nodes);
         return rc;
@@ -93,7 +90,7 @@ static int prepare_wait(struct fanout *f, size_t full)
 
 static void end_wait(struct fanout *f)
 {
-    pthread_cond_destroy(&f->wait.cond);
+    push__sleeper_unref(f->wait.sleeper);
     push__lock_destroy(&f->wait.lock);
     if (f->nodes != f->on_stack)
         push__free(f->nodes);
@@ -104,8 +101,7 @@ static void end_wait(struct fanout *f)
 static void put_slow(struct fanout *f, push_client *c)
 {
     struct push_node *node = f->may_wait && c->overflow == PUSH_BLOCK ? &f->nodes[f->nodes_len] : NULL;
-    bool asleep;
-    enum put_result how = push__mailbox_put(c, f->msg, node, &f->wait, &f->garbage, &asleep);
+    enum put_result how = push__mailbox_put(c, f->msg, node, &f->wait, &f->deferred);
     switch (how) { /* GCOVR_EXCL_BR_LINE: each value has a case, no other occurs */
     case PUT_EVICTED:
         f->report.dropped++;
@@ -113,7 +109,6 @@ static void put_slow(struct fanout *f, push_client *c)
     case PUT_TAKEN:
         f->report.delivered++;
         f->refs--;
-        f->asleep += asleep;
         break;
     case PUT_DROPPED:
         f->report.dropped++;
@@ -155,15 +150,6 @@ static void put_all(struct fanout *f)
 
 /* ---- After: the push lock is let go ---- */
 
-static void wake_sleepers(struct fanout *f)
-{
-    for (size_t i = 0; i < f->len; i++) {
-        push_client *c = f->clients[i];
-        if (atomic_load_explicit(&c->word, memory_order_acquire) & WORD_ALERT)
-            push__mailbox_wake(c);
-    }
-}
-
 static void unlink_disconnected(struct fanout *f)
 {
     for (size_t i = 0; i < f->len; i++) {
@@ -203,15 +189,20 @@ static void finish(struct fanout *f)
         end_wait(f);
     }
     msg_unref_many(f->msg, f->refs);
-    push__garbage_free(&f->garbage);
+    if (deferred_any(&f->deferred))
+        push__deferred_run(&f->deferred);
     push__snapshot_unref(f->snapshot);
 }
 
 static void fanout_cancelled(void *arg)
 {
-    struct fanout *f = arg;
-    lock_release(&f->wait.lock);
-    finish(f);
+    finish(arg);
+}
+
+/* What a cancelled push leaves is seen to once it has let go of the lock. */
+static void sleep_cancelled(void *arg, bool woken, struct wakeups *wakeups)
+{
+    (void)arg, (void)woken, (void)wakeups;
 }
 
 static bool is_done(struct fanout *f)
@@ -248,9 +239,7 @@ static void wait_for_room(struct fanout *f)
     if (!is_done(f)) {
         uint64_t start = push__now();
         pthread_cleanup_push(fanout_cancelled, f);
-        f->wait.sleeping = true;
-        while (!is_done(f) && push__cond_wait(&f->wait.cond, &f->wait.lock, &f->deadline))
-            continue;
+        push__waitq_sleep(&f->wait.sleepers, &f->wait.lock, &f->deadline, &f->wait.sleeper, sleep_cancelled, NULL);
         pthread_cleanup_pop(0);
         learn_patience(f->session, patience_after_sleep(session_patience(f->session), push__now() - start));
     }
@@ -260,17 +249,14 @@ static void wait_for_room(struct fanout *f)
 /* All that is left to do once the push lock is let go. */
 static void complete(struct fanout *f)
 {
-    if (f->asleep > 0)
-        wake_sleepers(f);
+    if (deferred_any(&f->deferred))
+        push__deferred_run(&f->deferred);
     if (f->report.disconnected > 0)
         unlink_disconnected(f);
-    if (f->nodes_len > 0) {
-        /* The nodes see to their clients themselves: nothing else is kept while the push waits. */
-        push__snapshot_unref(f->snapshot);
-        f->snapshot = NULL;
-        push__garbage_free(&f->garbage);
+    push__snapshot_unref(f->snapshot);
+    f->snapshot = NULL;
+    if (f->nodes_len > 0)
         wait_for_room(f);
-    }
     finish(f);
 }
 
@@ -289,8 +275,7 @@ static void begin(struct fanout *f, push_session *s, push_msg *msg, push_id exce
     f->report = (push_report){0};
     f->closed = 0;
     f->refs = 0;
-    f->asleep = 0;
-    f->garbage = (struct garbage){0};
+    f->deferred = (struct deferred){0};
 }
 
 /* The result of a call, and its report. */
@@ -341,7 +326,7 @@ static int fan_out_locked(struct fanout *f, push_session *s, bool consume, struc
     put_all(f);
     if (snapshot->room > 0)
         snapshot->room--;
-    if (f->asleep > 0 || f->nodes_len > 0 || f->report.disconnected > 0)
+    if (f->report.disconnected > 0)
         f->snapshot = snapshot_ref(snapshot);
     return 0;
 }

@@ -6,13 +6,14 @@
 
 /* ---- Telling those who want to know ---- */
 
-void push__arrive_locked(push_client *c)
+void push__arrive_locked(push_client *c, struct wakeups *wakeups)
 {
     struct client_extra *extra = c->extra;
+    push__waitq_wake(&c->sleepers, wakeups);
     if (extra) {
         push__waker_raise(&extra->waker);
         if (extra->watch.set && !watch_is_signalled(&extra->watch))
-            push__watch_signal(&extra->watch);
+            push__watch_signal(&extra->watch, wakeups);
     }
     if (waitq_empty(&c->sleepers))
         clear_flags(c, WORD_ALERT);
@@ -48,36 +49,39 @@ bool push__rest_locked(push_client *c)
     return push__arm_locked(c);
 }
 
-void push__announce_locked(push_client *c)
+/* Descriptor and watch are new, or the mailbox was closed: they are told what there is. */
+static void announce_locked(push_client *c, struct wakeups *wakeups)
 {
     if (client_is_closed(c)) {
         push__waker_raise(&c->extra->waker);
         if (c->extra->watch.set && !c->extra->watch.closed)
-            push__watch_close(&c->extra->watch);
+            push__watch_close(&c->extra->watch, wakeups);
     } else if (!set_alert_locked(c) || has_message_locked(c)) {
-        push__arrive_locked(c);
+        push__arrive_locked(c, wakeups);
     }
 }
 
 /* ---- Closing ---- */
 
-bool push__close_locked(push_client *c)
+bool push__close_locked(push_client *c, struct wakeups *wakeups)
 {
     if (client_is_closed(c))
         return false;
     set_flags(c, WORD_CLOSED);
-    push__close_waiting_locked(c);
-    push__waitq_wake_all(&c->sleepers);
+    push__close_waiting_locked(c, wakeups);
+    push__waitq_wake_all(&c->sleepers, wakeups);
     if (c->extra)
-        push__announce_locked(c);
+        announce_locked(c, wakeups);
     return true;
 }
 
 bool push__mailbox_close(push_client *c)
 {
+    struct wakeups wakeups = {0};
     lock_acquire(&c->lock);
-    bool closed = push__close_locked(c);
+    bool closed = push__close_locked(c, &wakeups);
     lock_release(&c->lock);
+    push__wakeups_send(&wakeups);
     return closed;
 }
 
@@ -88,22 +92,25 @@ int push__mailbox_fd(push_client *c)
     int rc = push__client_need_extra(c);
     if (rc < 0)
         return rc;
+    struct wakeups wakeups = {0};
     lock_acquire(&c->lock);
     struct waker *waker = &c->extra->waker;
     if (!waker_is_open(waker)) {
         rc = push__waker_open(waker);
         if (rc == 0)
-            push__announce_locked(c);
+            announce_locked(c, &wakeups);
     }
     if (rc == 0)
         rc = waker->read_fd;
     lock_release(&c->lock);
+    push__wakeups_send(&wakeups);
     return rc;
 }
 
 int push__mailbox_watch(push_client *c, struct readyset *set, void *data)
 {
     int rc = 0;
+    struct wakeups wakeups = {0};
     lock_acquire(&c->lock);
     struct watch *watch = &c->extra->watch;
     if (watch->set) {
@@ -113,9 +120,10 @@ int push__mailbox_watch(push_client *c, struct readyset *set, void *data)
         watch->data = data;
         watch->word = &c->word;
         push__readyset_add(set, watch);
-        push__announce_locked(c);
+        announce_locked(c, &wakeups);
     }
     lock_release(&c->lock);
+    push__wakeups_send(&wakeups);
     return rc;
 }
 
@@ -136,11 +144,13 @@ int push__mailbox_unwatch(push_client *c, struct readyset *set)
 
 int push__mailbox_pause(push_client *c, struct readyset *set, bool paused)
 {
+    struct wakeups wakeups = {0};
     lock_acquire(&c->lock);
     struct watch *watch = watch_in_locked(c, set);
     if (watch)
-        push__watch_pause(watch, paused);
+        push__watch_pause(watch, paused, &wakeups);
     lock_release(&c->lock);
+    push__wakeups_send(&wakeups);
     return watch ? 0 : -ENOENT;
 }
 
@@ -161,7 +171,7 @@ int push__mailbox_may_unpull(push_client *c)
     return rc;
 }
 
-static void put_back_locked(push_client *c, struct returned *node)
+static void put_back_locked(push_client *c, struct returned *node, struct wakeups *wakeups)
 {
     node->gap = 0;
     node->next = c->extra->returned;
@@ -173,19 +183,18 @@ static void put_back_locked(push_client *c, struct returned *node)
     mark_most_locked(c);
     /* A watch at rest cannot see it in the word once it has been pulled again. */
     if (c->extra->watch.set)
-        push__watch_signal(&c->extra->watch);
-    push__arrive_locked(c);
-    push__waitq_wake(&c->sleepers);
+        push__watch_signal(&c->extra->watch, wakeups);
+    push__arrive_locked(c, wakeups);
 }
 
-int push__mailbox_unpull(push_client *c, struct returned **node)
+int push__mailbox_unpull(push_client *c, struct returned **node, struct wakeups *wakeups)
 {
     lock_acquire(&c->lock);
     int rc = may_unpull_locked(c);
     if (rc == 0 && is_rendezvous(c) && has_receiver_locked(c)) {
-        push__hand_over_locked(c, (*node)->msg);
+        push__hand_over_locked(c, (*node)->msg, wakeups);
     } else if (rc == 0) {
-        put_back_locked(c, *node);
+        put_back_locked(c, *node, wakeups);
         *node = NULL;
     }
     lock_release(&c->lock);
@@ -219,7 +228,7 @@ static void take_back_handed_locked(push_client *c)
     c->extra->handed = NULL;
 }
 
-void push__mailbox_move(push_client *from, push_client *to)
+void push__mailbox_move(push_client *from, push_client *to, struct wakeups *wakeups)
 {
     /* Both locks: as soon as a waiting push knows that it is with `to`, it may leave. */
     lock_acquire(&from->lock);
@@ -244,9 +253,9 @@ void push__mailbox_move(push_client *from, push_client *to)
     move_waiting_locked(from, to);
     lock_release_as(&to->lock, RANK_HEIR);
     from->taken_over = true;
-    push__waitq_wake_all(&from->sleepers);
+    push__waitq_wake_all(&from->sleepers, wakeups);
     if (from->extra)
-        push__announce_locked(from);
+        announce_locked(from, wakeups);
     lock_release(&from->lock);
 }
 

@@ -16,9 +16,9 @@ enum node_state { NODE_WAITING, NODE_DELIVERED, NODE_CLOSED, NODE_WITHDRAWN };
 /* One push parked at full mailboxes: it sleeps once, until none of its nodes waits any more. */
 struct push_wait {
     struct lock lock;
-    pthread_cond_t cond;
-    _Atomic size_t waiting; /* a nodes in NODE_WAITING; written under the lock, read without it to peek */
-    bool sleeping;          /* [lock] */
+    struct waitq sleepers;   /* [lock] the push's thread, while it sleeps */
+    struct sleeper *sleeper; /* what it sleeps in */
+    _Atomic size_t waiting;  /* a nodes in NODE_WAITING; written under the lock, read without it to peek */
 };
 
 /* A message that waits at one full mailbox. */
@@ -32,18 +32,28 @@ struct push_node {
 
 /* ---- Pushing: under the session's push lock ---- */
 
-/* What must be freed when no lock is held any more. */
-struct garbage {
+/* What is left to do when no lock is held any more: to wake threads, and to free. */
+struct deferred {
+    struct wakeups wakeups;
+    struct sleeper *sleeper; /* what a pull sleeps in */
     struct msg_list messages;
     struct ring *rings;
     struct returned *returned; /* whose messages are in the list above */
 };
-void push__garbage_free(struct garbage *garbage);
+
+/* Does it; then nothing is left. */
+void push__deferred_run(struct deferred *deferred);
+
+static inline bool deferred_any(const struct deferred *deferred)
+{
+    return deferred->wakeups.first || deferred->sleeper || deferred->messages.first || deferred->rings ||
+           deferred->returned;
+}
 
 /* Sees to it that one message of `size` bytes can be put, or can wait, without allocating. Returns free slots (> 0:
  * so many puts will succeed at once), 0: full, or the mailbox lock decides; -ENOMEM. A closed mailbox has room for
  * ever. */
-ptrdiff_t push__mailbox_reserve(push_client *c, struct garbage *garbage);
+ptrdiff_t push__mailbox_reserve(push_client *c, struct deferred *deferred);
 
 enum put_result {
     PUT_TAKEN,
@@ -77,14 +87,11 @@ static inline bool mailbox_put_fast(push_client *c, push_msg *msg, size_t size)
 }
 
 /* Any case. Takes one reference where the result is PUT_TAKEN, PUT_EVICTED or PUT_WAITS. `node` NULL: does not
- * wait. *asleep: a pull sleeps, push__mailbox_wake is due once the push lock is let go. */
+ * wait. */
 enum put_result push__mailbox_put(push_client *c, push_msg *msg, struct push_node *node, struct push_wait *wait,
-                                  struct garbage *garbage, bool *asleep);
+                                  struct deferred *deferred);
 
 /* ---- Without the push lock ---- */
-
-/* Wakes a pull that sleeps though there is a message. */
-void push__mailbox_wake(push_client *c);
 
 /* Takes a waiting node out of its mailbox, and lets those behind it move up. Returns the state that it ended in:
  * NODE_WITHDRAWN, or another where somebody was quicker. */
@@ -109,11 +116,11 @@ int push__mailbox_may_unpull(push_client *c);
 /* ---- Under the session's push lock, which they need because they change what a push relies on ---- */
 
 /* As push_client_unpull. Where it keeps the node, *node is NULL afterwards. */
-int push__mailbox_unpull(push_client *c, struct returned **node);
+int push__mailbox_unpull(push_client *c, struct returned **node, struct wakeups *wakeups);
 
 /* Moves all that `from` has to `to`, which nobody knows yet, has extra, and keeps nothing of its own; closes
  * `from`. */
-void push__mailbox_move(push_client *from, push_client *to);
+void push__mailbox_move(push_client *from, push_client *to, struct wakeups *wakeups);
 
 void push__mailbox_stat(push_client *c, push_client_stats *out);
 

@@ -94,25 +94,25 @@ static inline void mark_most_locked(push_client *c)
         c->pull_ring->most = queued;
 }
 
-/* Takes out the put-back message that would be pulled next; there is one. Its node goes to the garbage, the
+/* Takes out the put-back message that would be pulled next; there is one. Its node goes to the deferred, the
  * reference to the message to the caller. */
-static inline push_msg *pop_returned_locked(push_client *c, struct garbage *garbage, size_t *gap)
+static inline push_msg *pop_returned_locked(push_client *c, struct deferred *deferred, size_t *gap)
 {
     struct returned *node = c->extra->returned;
     c->extra->returned = node->next;
     c->extra->returned_len--;
     c->pull_ring->bytes_out += node->msg->u.size;
-    node->next = garbage->returned;
-    garbage->returned = node;
+    node->next = deferred->returned;
+    deferred->returned = node;
     *gap = node->gap;
     return node->msg;
 }
 
 /* ---- mailbox.c ---- */
 
-/* There is a message, or a push that waits at a rendezvous: descriptor and watch are told. Sleeping pulls are woken
- * by who calls. */
-void push__arrive_locked(push_client *c);
+/* There is a message, or a push that waits at a rendezvous: a sleeping pull is chosen, descriptor and watch are
+ * told. */
+void push__arrive_locked(push_client *c, struct wakeups *wakeups);
 
 /* Nothing was found: from now on, the next message will be told of. False: one came meanwhile. */
 bool push__arm_locked(push_client *c);
@@ -122,22 +122,22 @@ bool push__arm_locked(push_client *c);
 bool push__rest_locked(push_client *c);
 
 /* Closes it: false where it was closed already. */
-bool push__close_locked(push_client *c);
+bool push__close_locked(push_client *c, struct wakeups *wakeups);
 
 /* ---- mailbox_put.c ---- */
 
 /* Puts a message into the ring, which has a free slot. Needs WORD_SLOW, or the push lock too. */
-void push__put_locked(push_client *c, push_msg *msg);
+void push__put_locked(push_client *c, push_msg *msg, struct wakeups *wakeups);
 
 /* Grows the ring as needed, for one more message and `pulls` more pulls that wait at a rendezvous: what they are
  * handed comes back into the ring when they are cancelled. Takes the
  * mailbox lock itself, so that memory can be had outside it. Needs the push lock, or a rendezvous. */
-int push__reserve_slots(push_client *c, size_t pulls, struct garbage *garbage);
+int push__reserve_slots(push_client *c, size_t pulls, struct deferred *deferred);
 
 /* ---- mailbox_pull.c ---- */
 
 /* The message goes to a pull that waits at a rendezvous; there is one. */
-void push__hand_over_locked(push_client *c, push_msg *msg);
+void push__hand_over_locked(push_client *c, push_msg *msg, struct wakeups *wakeups);
 
 /* ---- mailbox_waiting.c ---- */
 
@@ -148,17 +148,18 @@ void push__enter_slow_locked(push_client *c);
 void push__leave_slow_locked(push_client *c);
 
 /* Leaves a node behind. Needs the push lock too. */
-void push__wait_locked(push_client *c, push_msg *msg, struct push_node *node, struct push_wait *wait);
+void push__wait_locked(push_client *c, push_msg *msg, struct push_node *node, struct push_wait *wait,
+                       struct wakeups *wakeups);
 
 size_t push__waiting_count(const push_client *c);
 
 /* Delivers the first message that waits; there is one, and a free slot. */
-void push__deliver_first_locked(push_client *c);
+void push__deliver_first_locked(push_client *c, struct wakeups *wakeups);
 
 /* Room was made, or a node left: those that wait move up. */
-void push__move_up_locked(push_client *c);
+void push__move_up_locked(push_client *c, struct wakeups *wakeups);
 
 /* The mailbox is closed: nobody waits any more. */
-void push__close_waiting_locked(push_client *c);
+void push__close_waiting_locked(push_client *c, struct wakeups *wakeups);
 
 #endif

@@ -41,13 +41,13 @@ size_t push__waiting_count(const push_client *c)
 }
 
 /* The node is in no list. Its thread may go on and free it as soon as the lock is let go. */
-static void node_finish(struct push_node *node, enum node_state state)
+static void node_finish(struct push_node *node, enum node_state state, struct wakeups *wakeups)
 {
     struct push_wait *wait = node->wait;
     lock_acquire(&wait->lock);
     node->state = state;
-    if (atomic_fetch_sub_explicit(&wait->waiting, 1, memory_order_acq_rel) == 1 && wait->sleeping)
-        pthread_cond_signal(&wait->cond);
+    if (atomic_fetch_sub_explicit(&wait->waiting, 1, memory_order_acq_rel) == 1)
+        push__waitq_wake(&wait->sleepers, wakeups);
     lock_release(&wait->lock);
 }
 
@@ -65,7 +65,8 @@ void push__leave_slow_locked(push_client *c)
     clear_flags(c, WORD_SLOW);
 }
 
-void push__wait_locked(push_client *c, push_msg *msg, struct push_node *node, struct push_wait *wait)
+void push__wait_locked(push_client *c, push_msg *msg, struct push_node *node, struct push_wait *wait,
+                       struct wakeups *wakeups)
 {
     node->wait = wait;
     node->msg = msg;
@@ -75,36 +76,36 @@ void push__wait_locked(push_client *c, push_msg *msg, struct push_node *node, st
     node_append(c, node);
     push__enter_slow_locked(c);
     if (is_rendezvous(c))
-        push__arrive_locked(c);
+        push__arrive_locked(c, wakeups);
 }
 
-void push__deliver_first_locked(push_client *c)
+void push__deliver_first_locked(push_client *c, struct wakeups *wakeups)
 {
     struct push_node *node = c->waiting_pushes->next;
     node_unlink(c, node);
-    push__put_locked(c, node->msg);
-    push__waitq_wake(&c->sleepers);
-    node_finish(node, NODE_DELIVERED);
+    push__put_locked(c, node->msg, wakeups);
+    node_finish(node, NODE_DELIVERED, wakeups);
 }
 
-void push__move_up_locked(push_client *c)
+void push__move_up_locked(push_client *c, struct wakeups *wakeups)
 {
     while (c->waiting_pushes && fits_locked(c, c->waiting_pushes->next->msg->u.size))
-        push__deliver_first_locked(c);
+        push__deliver_first_locked(c, wakeups);
 }
 
-void push__close_waiting_locked(push_client *c)
+void push__close_waiting_locked(push_client *c, struct wakeups *wakeups)
 {
     while (c->waiting_pushes) {
         struct push_node *node = c->waiting_pushes->next;
         node_unlink(c, node);
-        node_finish(node, NODE_CLOSED);
+        node_finish(node, NODE_CLOSED, wakeups);
     }
 }
 
 enum node_state push__mailbox_withdraw(struct push_node *node)
 {
     struct push_wait *wait = node->wait;
+    struct wakeups wakeups = {0};
     for (;;) {
         /* While it waits, its client is open, and so cannot go; a take-over may give it another at any time. */
         lock_acquire(&wait->lock);
@@ -120,11 +121,12 @@ enum node_state push__mailbox_withdraw(struct push_node *node)
         lock_release(&wait->lock);
         if (here) {
             node_unlink(c, node);
-            node_finish(node, NODE_WITHDRAWN);
-            push__move_up_locked(c);
+            node_finish(node, NODE_WITHDRAWN, &wakeups);
+            push__move_up_locked(c, &wakeups);
             push__leave_slow_locked(c);
         }
         lock_release(&c->lock);
+        push__wakeups_send(&wakeups);
         push__client_unref(c);
     }
 }

@@ -55,21 +55,21 @@ void push__readyset_destroy(struct readyset *set)
     push__lock_destroy(&set->lock);
 }
 
-/* Something to report came: one waiter is told, and the descriptor. */
-static void announce_locked(struct readyset *set)
+/* Something to report came: one waiter is chosen, and the descriptor told. */
+static void announce_locked(struct readyset *set, struct wakeups *wakeups)
 {
-    push__waitq_wake(&set->waiters);
+    push__waitq_wake(&set->waiters, wakeups);
     push__waker_raise(&set->waker);
 }
 
 /* Puts the watch into the ready list, or takes it out, as its state says. */
-static void place_locked(struct watch *watch)
+static void place_locked(struct watch *watch, struct wakeups *wakeups)
 {
     bool ready = watch->closed || (watch_is_signalled(watch) && !watch->paused);
     bool listed = watch->ready.next != NULL;
     if (ready && !listed) {
         list_append(&watch->set->ready, &watch->ready);
-        announce_locked(watch->set);
+        announce_locked(watch->set, wakeups);
     } else if (!ready && listed) {
         list_remove(&watch->ready);
     }
@@ -105,13 +105,13 @@ push_client *push__readyset_first(struct readyset *set)
     return client;
 }
 
-void push__watch_signal(struct watch *watch)
+void push__watch_signal(struct watch *watch, struct wakeups *wakeups)
 {
     struct readyset *set = watch->set;
     lock_acquire(&set->lock);
     atomic_store_explicit(&watch->signalled, true, memory_order_relaxed);
     watch->idle = false;
-    place_locked(watch);
+    place_locked(watch, wakeups);
     lock_release(&set->lock);
 }
 
@@ -121,7 +121,8 @@ void push__watch_clear(struct watch *watch)
     lock_acquire(&set->lock);
     atomic_store_explicit(&watch->signalled, false, memory_order_relaxed);
     watch->idle = false;
-    place_locked(watch);
+    if (watch->ready.next && !watch->closed)
+        list_remove(&watch->ready);
     lock_release(&set->lock);
 }
 
@@ -155,23 +156,23 @@ bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed)
     return rests;
 }
 
-void push__watch_close(struct watch *watch)
+void push__watch_close(struct watch *watch, struct wakeups *wakeups)
 {
     struct readyset *set = watch->set;
     lock_acquire(&set->lock);
     watch->closed = true;
-    place_locked(watch);
+    place_locked(watch, wakeups);
     lock_release(&set->lock);
 }
 
-void push__watch_pause(struct watch *watch, bool paused)
+void push__watch_pause(struct watch *watch, bool paused, struct wakeups *wakeups)
 {
     struct readyset *set = watch->set;
     lock_acquire(&set->lock);
     if (paused && watch->idle)
         arm_locked(watch); /* no wait looks at it any more */
     watch->paused = paused;
-    place_locked(watch);
+    place_locked(watch, wakeups);
     lock_release(&set->lock);
 }
 
@@ -233,11 +234,11 @@ static int report_locked(struct readyset *set, push_event *events, int max)
 }
 
 /* The cancelled thread was chosen to see what came: another takes its place. */
-static void wait_cancelled(void *arg, bool woken)
+static void wait_cancelled(void *arg, bool woken, struct wakeups *wakeups)
 {
     struct readyset *set = arg;
     if (woken)
-        push__waitq_wake(&set->waiters);
+        push__waitq_wake(&set->waiters, wakeups);
 }
 
 static void yield_unlocked(struct readyset *set)
@@ -247,15 +248,25 @@ static void yield_unlocked(struct readyset *set)
     lock_acquire(&set->lock);
 }
 
-/* Sleeps until told. Returns 0 to look again, -ETIMEDOUT, or what the system said. */
-static int sleep_locked(struct readyset *set, const struct deadline *deadline)
+static int renew_unlocked(struct readyset *set, struct sleeper **sleeper)
 {
+    lock_release(&set->lock);
+    int rc = push__sleeper_renew(sleeper);
+    lock_acquire(&set->lock);
+    return rc;
+}
+
+/* Sleeps until told. Returns 0 to look again, -ETIMEDOUT, or what the system said. */
+static int sleep_locked(struct readyset *set, const struct deadline *deadline, struct sleeper **sleeper)
+{
+    if (!push__sleeper_is_free(*sleeper))
+        return renew_unlocked(set, sleeper);
     arm_all_locked(set);
     if (!list_empty(&set->ready))
         return 0;
     push__waker_clear(&set->waker);
     uint64_t start = push__now();
-    int rc = push__waitq_sleep(&set->waiters, &set->lock, deadline, wait_cancelled, set);
+    int rc = push__waitq_sleep(&set->waiters, &set->lock, deadline, sleeper, wait_cancelled, set);
     set->patience = patience_after_sleep(set->patience, push__now() - start);
     return rc;
 }
@@ -263,6 +274,7 @@ static int sleep_locked(struct readyset *set, const struct deadline *deadline)
 int push__readyset_wait(struct readyset *set, push_event *events, int max, int timeout_ms)
 {
     struct deadline deadline = {.never = true};
+    struct sleeper *sleeper = NULL;
     lock_acquire(&set->lock);
     int rc = report_locked(set, events, max);
     if (rc == -EAGAIN && timeout_ms > 0)
@@ -274,7 +286,7 @@ int push__readyset_wait(struct readyset *set, push_event *events, int max, int t
             yields--;
             yield_unlocked(set);
         } else {
-            slept = sleep_locked(set, &deadline);
+            slept = sleep_locked(set, &deadline, &sleeper);
             yields = patience_yields(set->patience);
         }
         rc = report_locked(set, events, max);
@@ -288,6 +300,7 @@ int push__readyset_wait(struct readyset *set, push_event *events, int max, int t
         rc = slept != -ETIMEDOUT ? slept : timeout_ms == 0 ? -EAGAIN : -ETIMEDOUT;
     }
     lock_release(&set->lock);
+    push__sleeper_unref(sleeper);
     return rc;
 }
 
@@ -309,8 +322,10 @@ int push__readyset_fd(struct readyset *set)
 
 void push__readyset_wake(struct readyset *set)
 {
+    struct wakeups wakeups = {0};
     lock_acquire(&set->lock);
     set->wakes++;
-    announce_locked(set);
+    announce_locked(set, &wakeups);
     lock_release(&set->lock);
+    push__wakeups_send(&wakeups);
 }

@@ -47,7 +47,7 @@ struct watch {
     _Atomic uint64_t *word;    /* I while in a set: changes when there is something new, and arming changes it */
     uint64_t idle_word;        /* the word when the mailbox was found empty, where idle */
     uint64_t armed_word;       /* what arming makes of it */
-    _Atomic bool signalled;    /* read under the watched object's lock alone: see push__watch_is_signalled */
+    _Atomic bool signalled;    /* read under the watched object's lock alone: see watch_is_signalled */
     bool idle, paused, closed; /* idle: signalled, but empty when last seen */
     uint8_t looks;             /* while idle: waits that saw no change */
 };
@@ -72,14 +72,14 @@ static inline bool watch_is_signalled(const struct watch *watch)
 }
 
 /* The watched mailbox has something to pull; was found empty, and armed; is closed. */
-void push__watch_signal(struct watch *watch);
+void push__watch_signal(struct watch *watch, struct wakeups *wakeups);
 void push__watch_clear(struct watch *watch);
 
 /* It was found empty with this word, which `armed` would arm. False: arm it now. */
 bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed);
 
-void push__watch_close(struct watch *watch);
-void push__watch_pause(struct watch *watch, bool paused);
+void push__watch_close(struct watch *watch, struct wakeups *wakeups);
+void push__watch_pause(struct watch *watch, bool paused, struct wakeups *wakeups);
 
 /* As push_poller_wait, push_poller_fd, push_poller_wake. */
 int push__readyset_wait(struct readyset *set, push_event *events, int max, int timeout_ms);

@@ -77,6 +77,7 @@ struct join {
     struct key **table; /* in: a larger table; out: the old one */
     uint32_t table_cap;
     push_client *displaced; /* out: the map's reference to the client that had the id */
+    struct wakeups wakeups; /* out: of that client's pulls */
 };
 
 /* A client of that id is there, and open. Under the clients lock, and for a take-over the push lock. */
@@ -90,7 +91,7 @@ static int meet_locked(push_session *s, push_client *there, push_duplicate dupli
     case PUSH_REFUSE:
         return -EEXIST;
     case PUSH_TAKEOVER:
-        push__mailbox_move(there, join->fresh);
+        push__mailbox_move(there, join->fresh, &join->wakeups);
         atomic_store_explicit(&join->fresh->data, atomic_load_explicit(&there->data, memory_order_acquire),
                               memory_order_release);
         break;
@@ -180,6 +181,7 @@ int push__roster_join(push_session *s, push_id id, const push_client_options *op
         join.table = push__map_table(join.table_cap);
         rc = join.table ? 0 : -ENOMEM;
     }
+    push__wakeups_send(&join.wakeups);
     push__free(join.table);
     if (join.fresh)
         push__client_unref(join.fresh);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <sched.h>
 
+#include "alloc.h"
+
 #ifdef PUSH_LOCK_RANKS
 #include <stdlib.h>
 
@@ -81,7 +83,8 @@ uint64_t push__now(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-int push__cond_init(pthread_cond_t *cond)
+/* A condition variable on the monotonic clock. Returns 0 or a negative errno value. */
+static int cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
     int rc = pthread_condattr_init(&attr);
@@ -94,7 +97,9 @@ int push__cond_init(pthread_cond_t *cond)
     return -rc;
 }
 
-bool push__cond_wait(pthread_cond_t *cond, struct lock *lock, const struct deadline *deadline)
+/* Waits for a signal; a cancellation point, after which the lock is held, as pthread_cond_timedwait. Returns false
+ * where the deadline passed. */
+static bool cond_wait(pthread_cond_t *cond, struct lock *lock, const struct deadline *deadline)
 {
     if (!deadline->never)
         return pthread_cond_timedwait(cond, &lock->mutex, &deadline->at) != ETIMEDOUT;
@@ -103,11 +108,44 @@ bool push__cond_wait(pthread_cond_t *cond, struct lock *lock, const struct deadl
 }
 
 struct sleeper {
-    struct sleeper *next, *prev; /* circular */
+    struct sleeper *next, *prev; /* circular in a queue; `next` alone in struct wakeups */
     pthread_cond_t cond;
     void *arg;
-    bool woken; /* and no longer in the queue */
+    bool woken;            /* chosen, and no longer in the queue */
+    _Atomic uint32_t refs; /* its thread's; that of who has chosen it. Dropped acq_rel, so that the last sees all */
 };
+
+int push__sleeper_renew(struct sleeper **sleeper)
+{
+    if (push__sleeper_is_free(*sleeper))
+        return 0;
+    push__sleeper_unref(*sleeper);
+    *sleeper = NULL;
+    struct sleeper *fresh = push__malloc(sizeof(*fresh));
+    if (!fresh)
+        return -ENOMEM;
+    int rc = cond_init(&fresh->cond);
+    if (rc < 0) {
+        push__free(fresh);
+        return rc;
+    }
+    atomic_init(&fresh->refs, 1);
+    *sleeper = fresh;
+    return 0;
+}
+
+bool push__sleeper_is_free(const struct sleeper *sleeper)
+{
+    return sleeper && atomic_load_explicit(&sleeper->refs, memory_order_acquire) == 1;
+}
+
+void push__sleeper_unref(struct sleeper *sleeper)
+{
+    if (!sleeper || atomic_fetch_sub_explicit(&sleeper->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    pthread_cond_destroy(&sleeper->cond);
+    push__free(sleeper);
+}
 
 static void waitq_add(struct waitq *q, struct sleeper *self)
 {
@@ -134,60 +172,82 @@ static void waitq_remove(struct waitq *q, struct sleeper *self)
     }
 }
 
-void *push__waitq_wake(struct waitq *q)
+void *push__waitq_wake(struct waitq *q, struct wakeups *wakeups)
 {
     if (!q->last)
         return NULL;
     struct sleeper *first = q->last->next;
     waitq_remove(q, first);
     first->woken = true;
-    pthread_cond_signal(&first->cond);
+    atomic_fetch_add_explicit(&first->refs, 1, memory_order_relaxed);
+    first->next = NULL;
+    if (wakeups->last)
+        wakeups->last->next = first;
+    else
+        wakeups->first = first;
+    wakeups->last = first;
     return first->arg;
 }
 
-void push__waitq_wake_all(struct waitq *q)
+void push__waitq_wake_all(struct waitq *q, struct wakeups *wakeups)
 {
     while (q->last)
-        push__waitq_wake(q);
+        push__waitq_wake(q, wakeups);
+}
+
+void push__wakeups_send(struct wakeups *wakeups)
+{
+#ifdef PUSH_LOCK_RANKS
+    if (held && wakeups->first)
+        abort();
+#endif
+    while (wakeups->first) {
+        struct sleeper *sleeper = wakeups->first;
+        wakeups->first = sleeper->next;
+        pthread_cond_signal(&sleeper->cond);
+        push__sleeper_unref(sleeper);
+    }
+    wakeups->last = NULL;
 }
 
 struct sleep {
     struct waitq *q;
     struct lock *lock;
-    struct sleeper self;
-    void (*on_cancel)(void *arg, bool woken);
+    struct sleeper **self;
+    void (*on_cancel)(void *arg, bool woken, struct wakeups *wakeups);
 };
-
-static void sleep_end(struct sleep *sleep)
-{
-    if (!sleep->self.woken)
-        waitq_remove(sleep->q, &sleep->self);
-    pthread_cond_destroy(&sleep->self.cond);
-}
 
 /* pthread_cond_wait has taken the lock again. */
 static void sleep_cancelled(void *arg)
 {
     struct sleep *sleep = arg;
-    sleep_end(sleep);
-    sleep->on_cancel(sleep->self.arg, sleep->self.woken);
+    struct sleeper *self = *sleep->self;
+    struct wakeups wakeups = {0};
+    if (!self->woken)
+        waitq_remove(sleep->q, self);
+    sleep->on_cancel(self->arg, self->woken, &wakeups);
     lock_release(sleep->lock);
+    push__wakeups_send(&wakeups);
+    push__sleeper_unref(self);
+    *sleep->self = NULL;
 }
 
-int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline *deadline,
-                      void (*on_cancel)(void *arg, bool woken), void *arg)
+int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline *deadline, struct sleeper **own,
+                      void (*on_cancel)(void *arg, bool woken, struct wakeups *wakeups), void *arg)
 {
-    struct sleep sleep = {.q = q, .lock = lock, .on_cancel = on_cancel, .self.arg = arg};
-    int rc = push__cond_init(&sleep.self.cond);
-    if (rc < 0)
-        return rc;
-    waitq_add(q, &sleep.self);
+    struct sleep sleep = {.q = q, .lock = lock, .self = own, .on_cancel = on_cancel};
+    struct sleeper *self = *own;
+    self->arg = arg;
+    self->woken = false;
+    waitq_add(q, self);
     pthread_cleanup_push(sleep_cancelled, &sleep);
-    while (!sleep.self.woken && push__cond_wait(&sleep.self.cond, lock, deadline))
+    while (!self->woken && cond_wait(&self->cond, lock, deadline))
         continue;
     pthread_cleanup_pop(0);
-    sleep_end(&sleep);
-    return sleep.self.woken ? 0 : -ETIMEDOUT;
+    if (self->woken)
+        return 0;
+    waitq_remove(q, self);
+    return -ETIMEDOUT;
 }
 
 /* Looks at a word before the processor is yielded. */

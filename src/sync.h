@@ -128,21 +128,23 @@ bool push__deadline_passed(const struct deadline *deadline);
 /* Nanoseconds on the monotonic clock. */
 uint64_t push__now(void);
 
-/* A condition variable on the monotonic clock. Returns 0 or a negative errno value. */
-int push__cond_init(pthread_cond_t *cond);
-
-/* Waits for a signal; a cancellation point, after which the lock is held, as pthread_cond_timedwait. Returns false
- * where the deadline passed. */
-bool push__cond_wait(pthread_cond_t *cond, struct lock *lock, const struct deadline *deadline);
-
 /* ---- Wait queues ---- */
 
-/* Threads that sleep until something comes, first come first woken. Each has a condition variable of its own, on
- * its stack, so that a wake-up goes to one thread and cannot be lost to another. The owner's lock guards all of it.
- */
+/* Threads that sleep until something comes, first come first woken. Each has a condition variable of its own, so
+ * that a wake-up goes to one thread and cannot be lost to another. The owner's lock guards all of it.
+ *
+ * Waking is done in two steps: under the lock a sleeper is chosen, and taken out of the queue; once no lock is held
+ * any more it is told. A thread that is told while the lock that it needs is held runs into it, and sleeps again,
+ * which costs as much as all the rest. (As Linux's wake_q.) A chosen sleeper may be back before it is told: so it
+ * lives on until whoever chose it lets go of it, too. */
 struct sleeper;
 struct waitq {
     struct sleeper *last; /* circular; NULL: nobody sleeps */
+};
+
+/* Sleepers that were chosen and are still to be told, in that order. */
+struct wakeups {
+    struct sleeper *first, *last;
 };
 
 static inline bool waitq_empty(const struct waitq *q)
@@ -150,16 +152,30 @@ static inline bool waitq_empty(const struct waitq *q)
     return q->last == NULL;
 }
 
-/* Sleeps, with `lock` let go meanwhile, until woken: 0; -ETIMEDOUT; or what making the condition variable said. The
- * caller looks at his predicate again in any case: somebody else may have been quicker.
- * A cancellation point. A cancelled thread runs on_cancel(arg, woken) under the lock and then lets it go: where it
- * was woken already, on_cancel must hand the wake-up on. */
-int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline *deadline,
-                      void (*on_cancel)(void *arg, bool woken), void *arg);
+/* Sees to it that *sleeper, NULL at first, can be slept in. Allocates: no lock is held. Returns 0, -ENOMEM, or what
+ * making a condition variable said. */
+int push__sleeper_renew(struct sleeper **sleeper);
 
-/* Wake the first, or all. The first's arg, or NULL. */
-void *push__waitq_wake(struct waitq *q);
-void push__waitq_wake_all(struct waitq *q);
+/* Whether it can be slept in as it is: it is there, and nobody is about to tell it of the last time. */
+bool push__sleeper_is_free(const struct sleeper *sleeper);
+
+/* Lets go of it, or of NULL. No lock is held. */
+void push__sleeper_unref(struct sleeper *sleeper);
+
+/* Sleeps in *own, which is free, with `lock` let go meanwhile, until woken: 0; or -ETIMEDOUT. The caller looks at
+ * his predicate again in any case: somebody else may have been quicker.
+ * A cancellation point. A cancelled thread runs on_cancel(arg, woken, wakeups) under the lock, lets it go, tells
+ * whom on_cancel has chosen, and lets go of *own: where it was woken already, on_cancel must hand the wake-up on.
+ */
+int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline *deadline, struct sleeper **own,
+                      void (*on_cancel)(void *arg, bool woken, struct wakeups *wakeups), void *arg);
+
+/* Choose the first, or all, to be woken. The first's arg, or NULL. */
+void *push__waitq_wake(struct waitq *q, struct wakeups *wakeups);
+void push__waitq_wake_all(struct waitq *q, struct wakeups *wakeups);
+
+/* Tells all that were chosen. No lock is held. */
+void push__wakeups_send(struct wakeups *wakeups);
 
 /* ---- Patience ---- */
 

@@ -564,12 +564,10 @@ static void begin_waiting(void)
     assert_put(c, "1");
     memset(&wait, 0, sizeof(wait));
     assert_int_equal(push__lock_init(&wait.lock, RANK_WAIT), 0);
-    assert_int_equal(push__cond_init(&wait.cond), 0);
-    struct garbage garbage = {0};
-    bool asleep;
+    struct deferred deferred = {0};
     lock_acquire(&s->push_lock);
-    assert_int_equal(push__mailbox_reserve(c, &garbage), 0);
-    assert_int_equal(push__mailbox_put(c, msg = text_msg("2"), &node, &wait, &garbage, &asleep), PUT_WAITS);
+    assert_int_equal(push__mailbox_reserve(c, &deferred), 0);
+    assert_int_equal(push__mailbox_put(c, msg = text_msg("2"), &node, &wait, &deferred), PUT_WAITS);
     lock_release(&s->push_lock);
 }
 
@@ -582,7 +580,6 @@ static void end_waiting(void)
 {
     if (ended != NODE_DELIVERED)
         push_msg_unref(msg);
-    pthread_cond_destroy(&wait.cond);
     push__lock_destroy(&wait.lock);
     end_client();
 }

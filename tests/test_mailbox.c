@@ -398,7 +398,6 @@ static void parked_end(struct parked *p)
     REQUIRE(atomic_load(&p->wait.waiting) == 0);
     if (p->node.state != NODE_DELIVERED)
         push_msg_unref(p->node.msg);
-    pthread_cond_destroy(&p->wait.cond);
     push__lock_destroy(&p->wait.lock);
     p->used = false;
 }
@@ -407,18 +406,16 @@ static void parked_end(struct parked *p)
 static int put_or_wait(struct handle *h, struct parked *p, push_msg *msg)
 {
     push_session *s = push_client_session(h->c);
-    struct garbage garbage = {0};
-    bool asleep = true;
+    struct deferred deferred = {0};
     lock_acquire(&s->push_lock);
-    int rc = push__mailbox_reserve(h->c, &garbage) < 0 ? -ENOMEM : 0;
+    int rc = push__mailbox_reserve(h->c, &deferred) < 0 ? -ENOMEM : 0;
     if (rc == 0) {
-        rc = (int)push__mailbox_put(h->c, push_msg_ref(msg), &p->node, &p->wait, &garbage, &asleep);
-        REQUIRE(!asleep);
+        rc = (int)push__mailbox_put(h->c, push_msg_ref(msg), &p->node, &p->wait, &deferred);
         if (s->snapshot && s->snapshot->room > 0)
             s->snapshot->room--;
     }
     lock_release(&s->push_lock);
-    push__garbage_free(&garbage);
+    push__deferred_run(&deferred);
     return rc;
 }
 
@@ -432,7 +429,6 @@ static void op_park(void)
     push_msg *msg = new_message(&message);
     memset(p, 0, sizeof(*p));
     REQUIRE(push__lock_init(&p->wait.lock, RANK_WAIT) == 0);
-    REQUIRE(push__cond_init(&p->wait.cond) == 0);
     p->model.message = message;
     push_report report = {0};
     begin_failing();
@@ -443,7 +439,6 @@ static void op_park(void)
         p->used = true;
     } else {
         REQUIRE(rc == (report.delivered ? (int)PUT_TAKEN : -ENOMEM));
-        pthread_cond_destroy(&p->wait.cond);
         push__lock_destroy(&p->wait.lock);
     }
     push_msg_unref(msg);
@@ -1009,7 +1004,6 @@ static void test_all_that_wait_move_up_at_once(void **state)
     assert_put(c, "larger than all the small ones together");
     for (size_t i = 0; i < PUSHES; i++) {
         assert_int_equal(push__lock_init(&parked[i].wait.lock, RANK_WAIT), 0);
-        assert_int_equal(push__cond_init(&parked[i].wait.cond), 0);
         assert_int_equal(put_or_wait(&h, &parked[i], small), PUT_WAITS);
         assert_true(push__mailbox_check(c));
     }

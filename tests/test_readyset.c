@@ -78,7 +78,9 @@ static void signal_watch(struct bench *b, int i)
 {
     if (!b->in[i])
         return;
-    push__watch_signal(&b->watches[i]);
+    struct wakeups wakeups = {0};
+    push__watch_signal(&b->watches[i], &wakeups);
+    push__wakeups_send(&wakeups);
     b->signalled[i] = true;
     place(b, i);
 }
@@ -96,7 +98,9 @@ static void close_watch(struct bench *b, int i)
 {
     if (!b->in[i])
         return;
-    push__watch_close(&b->watches[i]);
+    struct wakeups wakeups = {0};
+    push__watch_close(&b->watches[i], &wakeups);
+    push__wakeups_send(&wakeups);
     b->closed[i] = true;
     place(b, i);
 }
@@ -105,7 +109,9 @@ static void pause_watch(struct bench *b, int i, bool paused)
 {
     if (!b->in[i])
         return;
-    push__watch_pause(&b->watches[i], paused);
+    struct wakeups wakeups = {0};
+    push__watch_pause(&b->watches[i], paused, &wakeups);
+    push__wakeups_send(&wakeups);
     b->paused[i] = paused;
     place(b, i);
 }
@@ -469,11 +475,13 @@ static void test_a_cancelled_waiter_hands_on(void **state)
         struct call *second = begin_wait(b.p, -1);
         assert_asleep(second);
         /* Both under the set's lock, so that the thread cannot run on between them. */
+        struct wakeups wakeups = {0};
         lock_acquire(&b.set->lock);
         pthread_cancel(call_thread(first));
         b.set->wakes++;
-        push__waitq_wake(&b.set->waiters);
+        push__waitq_wake(&b.set->waiters, &wakeups);
         lock_release(&b.set->lock);
+        push__wakeups_send(&wakeups);
         bool cancelled = finish_cancelled(first);
         if (!cancelled)
             push_poller_wake(b.p);
@@ -519,8 +527,11 @@ static _Atomic uint64_t *bench_with_rest(struct bench *b)
     return &word;
 }
 
+static struct wakeups nobody;
+
 static int events_now(struct bench *b)
 {
+    assert_null(nobody.first);
     push_event event;
     int n = push_poller_wait(b->p, &event, 1, 0);
     if (n == 1)
@@ -552,7 +563,7 @@ static void test_rest_ends_with_the_wait(void **state)
     assert_false(push__watch_rest(&b.watches[0], ARMED, ARMED)); /* it is not signalled */
     atomic_store(word, FULL);
     assert_int_equal(events_now(&b), -EAGAIN); /* nobody looks at it any more: it must be told */
-    push__watch_signal(&b.watches[0]);
+    push__watch_signal(&b.watches[0], &nobody);
     assert_int_equal(events_now(&b), 1);
     take_out(&b, 0);
     push_poller_free(b.p);
@@ -596,7 +607,7 @@ static void test_closing_ends_the_rest(void **state)
     (void)state;
     struct bench b;
     bench_with_rest(&b);
-    push__watch_close(&b.watches[0]);
+    push__watch_close(&b.watches[0], &nobody);
     assert_int_equal(events_now(&b), 1);
     assert_int_equal(events_now(&b), 1);
     take_out(&b, 0);
@@ -612,11 +623,11 @@ static void test_pausing_ends_the_rest(void **state)
         _Atomic uint64_t *word = bench_with_rest(&b);
         if (came)
             atomic_store(word, FULL);
-        push__watch_pause(&b.watches[0], true);
+        push__watch_pause(&b.watches[0], true, &nobody);
         assert_int_equal(atomic_load(word), came ? FULL : ARMED);
         assert_int_equal(events_now(&b), -EAGAIN);
         assert_false(push__watch_rest(&b.watches[0], EMPTY, ARMED));
-        push__watch_pause(&b.watches[0], false);
+        push__watch_pause(&b.watches[0], false, &nobody);
         assert_int_equal(events_now(&b), came ? 1 : -EAGAIN);
         signal_watch(&b, 0);
         assert_int_equal(events_now(&b), 1);
@@ -636,8 +647,8 @@ static void test_no_rest_while_somebody_sleeps(void **state)
     assert_int_equal(atomic_load(word), ARMED);
     add(&b, 1);
     b.watches[1].word = word;
-    push__watch_pause(&b.watches[1], true); /* so that its signal wakes nobody */
-    push__watch_signal(&b.watches[1]);
+    push__watch_pause(&b.watches[1], true, &nobody); /* so that its signal wakes nobody */
+    push__watch_signal(&b.watches[1], &nobody);
     assert_false(push__watch_rest(&b.watches[1], ARMED, ARMED));
     push_poller_wake(b.p);
     assert_int_equal(finish(call).rc, 0);

@@ -197,6 +197,7 @@ struct guest {
     int number;
     int timeout_ms;
     int rc;
+    bool free_again; /* it could have slept in the same sleeper once more */
     pthread_t thread;
 };
 
@@ -214,7 +215,7 @@ static void dormitory_close(struct dormitory *d)
     push__lock_destroy(&d->lock);
 }
 
-static void on_cancel(void *arg, bool woken)
+static void on_cancel(void *arg, bool woken, struct wakeups *wakeups)
 {
     struct dormitory *d = arg;
     d->cancelled++;
@@ -222,7 +223,7 @@ static void on_cancel(void *arg, bool woken)
         d->lock_was_held = false;
     if (woken) {
         d->handed_on++;
-        push__waitq_wake(&d->q);
+        push__waitq_wake(&d->q, wakeups);
     }
 }
 
@@ -230,12 +231,17 @@ static void *sleep_once(void *arg)
 {
     struct guest *g = arg;
     struct dormitory *d = g->d;
+    struct sleeper *sleeper = NULL;
+    if (push__sleeper_renew(&sleeper) < 0)
+        return NULL;
     lock_acquire(&d->lock);
     struct deadline deadline = push__deadline_in(g->timeout_ms);
     d->in_queue++;
-    g->rc = push__waitq_sleep(&d->q, &d->lock, &deadline, on_cancel, d);
+    g->rc = push__waitq_sleep(&d->q, &d->lock, &deadline, &sleeper, on_cancel, d);
     d->order[d->back++] = g->number;
     lock_release(&d->lock);
+    g->free_again = push__sleeper_is_free(sleeper);
+    push__sleeper_unref(sleeper);
     return NULL;
 }
 
@@ -266,9 +272,12 @@ static bool check_out(struct guest *g)
 
 static void wake(struct dormitory *d)
 {
+    struct wakeups wakeups = {0};
     lock_acquire(&d->lock);
-    push__waitq_wake(&d->q);
+    push__waitq_wake(&d->q, &wakeups);
     lock_release(&d->lock);
+    push__wakeups_send(&wakeups);
+    assert_null(wakeups.first);
 }
 
 static void test_first_come_first_woken(void **state)
@@ -303,11 +312,13 @@ static void test_wake_all(void **state)
     dormitory_open(&d);
     for (int i = 0; i < SLEEPERS; i++)
         check_in(&d, &guests[i], i, -1);
+    struct wakeups wakeups = {0};
     lock_acquire(&d.lock);
-    push__waitq_wake_all(&d.q);
+    push__waitq_wake_all(&d.q, &wakeups);
     assert_true(waitq_empty(&d.q));
-    push__waitq_wake_all(&d.q);
+    push__waitq_wake_all(&d.q, &wakeups);
     lock_release(&d.lock);
+    push__wakeups_send(&wakeups);
     for (int i = 0; i < SLEEPERS; i++) {
         assert_false(check_out(&guests[i]));
         assert_int_equal(guests[i].rc, 0);
@@ -339,7 +350,8 @@ static void test_a_timeout_leaves_the_others(void **state)
     }
 }
 
-/* A wake-up that comes when the deadline has passed, and the thread has not got the lock back yet, counts. */
+/* A thread that is chosen when its deadline has passed, and has not got the lock back yet, counts as woken: it may
+ * be back, and gone, before it is told. */
 static void test_woken_at_the_deadline(void **state)
 {
     (void)state;
@@ -351,10 +363,13 @@ static void test_woken_at_the_deadline(void **state)
     struct deadline later = push__deadline_in(60);
     AWAIT(push__deadline_passed(&later));
     bool asleep = !waitq_empty(&d.q);
-    push__waitq_wake(&d.q);
+    struct wakeups wakeups = {0};
+    push__waitq_wake(&d.q, &wakeups);
     lock_release(&d.lock);
     assert_false(check_out(&g));
     assert_int_equal(g.rc, asleep ? 0 : -ETIMEDOUT);
+    assert_int_equal(g.free_again, !asleep);
+    push__wakeups_send(&wakeups);
     dormitory_close(&d);
 }
 
@@ -368,6 +383,7 @@ static void test_time_passes(void **state)
     check_in(&d, &g, 0, 25);
     assert_false(check_out(&g));
     assert_int_equal(g.rc, -ETIMEDOUT);
+    assert_true(g.free_again);
     assert_true(now_ns() - begin >= 25 * MILLISECOND);
     dormitory_close(&d);
 }
@@ -410,10 +426,12 @@ static void test_a_cancelled_sleeper_hands_its_wake_up_on(void **state)
         dormitory_open(&d);
         check_in(&d, &guests[0], 0, -1);
         check_in(&d, &guests[1], 1, -1);
+        struct wakeups wakeups = {0};
         lock_acquire(&d.lock);
         pthread_cancel(guests[0].thread);
-        push__waitq_wake(&d.q);
+        push__waitq_wake(&d.q, &wakeups);
         lock_release(&d.lock);
+        push__wakeups_send(&wakeups);
         bool cancelled = check_out(&guests[0]);
         if (!cancelled) {
             /* It was quicker than the cancellation. */
@@ -483,22 +501,19 @@ static void test_no_wake_up_is_lost_to_cancellation(void **state)
 static void test_no_condition_variable(void **state)
 {
     (void)state;
-    struct dormitory d;
-    struct guest g;
-    dormitory_open(&d);
-    check_in(&d, &g, 0, -1);
+    struct sleeper *sleeper = NULL;
     cond_error = EPERM;
-    lock_acquire(&d.lock);
-    struct sleeper *last = d.q.last;
-    struct deadline deadline = push__deadline_in(0);
-    assert_int_equal(push__waitq_sleep(&d.q, &d.lock, &deadline, on_cancel, &d), -EPERM);
-    assert_ptr_equal(d.q.last, last);
-    lock_release(&d.lock);
+    assert_int_equal(push__sleeper_renew(&sleeper), -EPERM);
+    assert_null(sleeper);
     cond_error = 0;
-    wake(&d);
-    assert_false(check_out(&g));
-    assert_int_equal(g.rc, 0);
-    dormitory_close(&d);
+    assert_false(push__sleeper_is_free(sleeper));
+    assert_int_equal(push__sleeper_renew(&sleeper), 0);
+    assert_true(push__sleeper_is_free(sleeper));
+    struct sleeper *first = sleeper;
+    assert_int_equal(push__sleeper_renew(&sleeper), 0);
+    assert_ptr_equal(sleeper, first);
+    push__sleeper_unref(sleeper);
+    push__sleeper_unref(NULL);
 }
 
 /* ---- Patience -------------------------------------------------------------------------------------------- */

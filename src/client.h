@@ -13,9 +13,10 @@
  *
  *   WORD_CLOSED  deleted: no push delivers any more. Never cleared.
  *   WORD_SLOW    the producer's side of the ring belongs to the mailbox lock, not to the push lock: while pushes
- * wait or put-back messages are there, and always for a rendezvous or a mailbox with max_bytes. Set under both
- * locks. WORD_ALERT   somebody wants to hear of the next message: a sleeping pull, a descriptor that is not
- * readable, a watch that is not signalled. Set by the pull that found the mailbox empty.
+ *                wait or put-back messages are there, and always for a rendezvous or a mailbox with max_bytes. Set
+ *                under both locks.
+ *   WORD_ALERT   somebody wants to hear of the next message: a sleeping pull, a descriptor that is not readable, a
+ *                watch that is not signalled. Set by who found the mailbox empty.
  *
  * Tags of the fields:  I immutable   [m] mailbox lock   [p] push lock of the session   [pm] written under both,
  * read under either   [ps] producer's side: [p] without WORD_SLOW, [m] with it   a atomic
@@ -71,7 +72,7 @@ struct push_client {
     size_t max_buffer;                /* [pm] I, but for a take-over before anybody knows the new client */
     struct client_extra *extra;       /* [m] NULL until needed */
     struct push_node *waiting_pushes; /* [m] circular, the last one; each pull that makes room takes the first in */
-    struct waitq sleepers;            /* [m] pulls that sleep */
+    struct waitq sleepers;            /* [m] pulls that sleep, and were not chosen to be woken */
 
     /* The consumers' side, and what look-ups by id touch. */
     _Atomic uint32_t refs; /* a handles, the session's map, snapshots, the poller */

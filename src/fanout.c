@@ -200,7 +200,7 @@ static void fanout_cancelled(void *arg)
 }
 
 /* What a cancelled push leaves is seen to once it has let go of the lock. */
-static void sleep_cancelled(void *arg, bool woken, struct wakeups *wakeups)
+static void wait_cancelled_locked(void *arg, bool woken, struct wakeups *wakeups)
 {
     (void)arg, (void)woken, (void)wakeups;
 }
@@ -239,7 +239,8 @@ static void wait_for_room(struct fanout *f)
     if (!is_done(f)) {
         uint64_t start = push__now();
         pthread_cleanup_push(fanout_cancelled, f);
-        push__waitq_sleep(&f->wait.sleepers, &f->wait.lock, &f->deadline, &f->wait.sleeper, sleep_cancelled, NULL);
+        push__waitq_sleep(&f->wait.sleepers, &f->wait.lock, &f->deadline, &f->wait.sleeper, wait_cancelled_locked,
+                          NULL);
         pthread_cleanup_pop(0);
         learn_patience(f->session, patience_after_sleep(session_patience(f->session), push__now() - start));
     }
@@ -340,6 +341,7 @@ int push__fanout_session(push_session *s, push_msg *msg, push_id except, int tim
     lock_acquire(&s->push_lock);
     int rc = fan_out_locked(&f, s, consume, &old);
     lock_release(&s->push_lock);
+    push__wakeups_send(&f.deferred.wakeups); /* freeing calls functions of the caller's, and may take long */
     push__snapshot_unref(old);
     if (rc < 0) {
         f.refs = consume ? 1 : 0;

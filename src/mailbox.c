@@ -50,7 +50,7 @@ bool push__rest_locked(push_client *c)
 }
 
 /* Descriptor and watch are new, or the mailbox was closed: they are told what there is. */
-static void announce_locked(push_client *c, struct wakeups *wakeups)
+static void announce_state_locked(push_client *c, struct wakeups *wakeups)
 {
     if (client_is_closed(c)) {
         push__waker_raise(&c->extra->waker);
@@ -71,7 +71,7 @@ bool push__close_locked(push_client *c, struct wakeups *wakeups)
     push__close_waiting_locked(c, wakeups);
     push__waitq_wake_all(&c->sleepers, wakeups);
     if (c->extra)
-        announce_locked(c, wakeups);
+        announce_state_locked(c, wakeups);
     return true;
 }
 
@@ -98,7 +98,7 @@ int push__mailbox_fd(push_client *c)
     if (!waker_is_open(waker)) {
         rc = push__waker_open(waker);
         if (rc == 0)
-            announce_locked(c, &wakeups);
+            announce_state_locked(c, &wakeups);
     }
     if (rc == 0)
         rc = waker->read_fd;
@@ -120,7 +120,7 @@ int push__mailbox_watch(push_client *c, struct readyset *set, void *data)
         watch->data = data;
         watch->word = &c->word;
         push__readyset_add(set, watch);
-        announce_locked(c, &wakeups);
+        announce_state_locked(c, &wakeups);
     }
     lock_release(&c->lock);
     push__wakeups_send(&wakeups);
@@ -255,7 +255,7 @@ void push__mailbox_move(push_client *from, push_client *to, struct wakeups *wake
     from->taken_over = true;
     push__waitq_wake_all(&from->sleepers, wakeups);
     if (from->extra)
-        announce_locked(from, wakeups);
+        announce_state_locked(from, wakeups);
     lock_release(&from->lock);
 }
 

@@ -35,7 +35,7 @@ struct push_node {
 /* What is left to do when no lock is held any more: to wake threads, and to free. */
 struct deferred {
     struct wakeups wakeups;
-    struct sleeper *sleeper; /* what a pull sleeps in */
+    struct sleeper *sleeper; /* what a pull sleeps in; NULL for a push, see push_wait */
     struct msg_list messages;
     struct ring *rings;
     struct returned *returned; /* whose messages are in the list above */

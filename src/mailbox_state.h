@@ -94,8 +94,8 @@ static inline void mark_most_locked(push_client *c)
         c->pull_ring->most = queued;
 }
 
-/* Takes out the put-back message that would be pulled next; there is one. Its node goes to the deferred, the
- * reference to the message to the caller. */
+/* Takes out the put-back message that would be pulled next; there is one. Its node is freed later, the reference
+ * to the message is the caller's. */
 static inline push_msg *pop_returned_locked(push_client *c, struct deferred *deferred, size_t *gap)
 {
     struct returned *node = c->extra->returned;
@@ -130,8 +130,8 @@ bool push__close_locked(push_client *c, struct wakeups *wakeups);
 void push__put_locked(push_client *c, push_msg *msg, struct wakeups *wakeups);
 
 /* Grows the ring as needed, for one more message and `pulls` more pulls that wait at a rendezvous: what they are
- * handed comes back into the ring when they are cancelled. Takes the
- * mailbox lock itself, so that memory can be had outside it. Needs the push lock, or a rendezvous. */
+ * handed comes back into the ring when they are cancelled. Takes the mailbox lock itself, so that memory can be had
+ * outside it. Needs the push lock, or a rendezvous. */
 int push__reserve_slots(push_client *c, size_t pulls, struct deferred *deferred);
 
 /* ---- mailbox_pull.c ---- */

@@ -256,11 +256,9 @@ static int renew_unlocked(struct readyset *set, struct sleeper **sleeper)
     return rc;
 }
 
-/* Sleeps until told. Returns 0 to look again, -ETIMEDOUT, or what the system said. */
+/* Sleeps until told, in a sleeper that is free. Returns 0 to look again, or -ETIMEDOUT. */
 static int sleep_locked(struct readyset *set, const struct deadline *deadline, struct sleeper **sleeper)
 {
-    if (!push__sleeper_is_free(*sleeper))
-        return renew_unlocked(set, sleeper);
     arm_all_locked(set);
     if (!list_empty(&set->ready))
         return 0;
@@ -285,6 +283,8 @@ int push__readyset_wait(struct readyset *set, push_event *events, int max, int t
         if (yields > 0 && !push__deadline_passed(&deadline)) {
             yields--;
             yield_unlocked(set);
+        } else if (!push__sleeper_is_free(sleeper)) {
+            slept = renew_unlocked(set, &sleeper);
         } else {
             slept = sleep_locked(set, &deadline, &sleeper);
             yields = patience_yields(set->patience);

@@ -108,10 +108,10 @@ static bool cond_wait(pthread_cond_t *cond, struct lock *lock, const struct dead
 }
 
 struct sleeper {
-    struct sleeper *next, *prev; /* circular in a queue; `next` alone in struct wakeups */
+    struct sleeper *next, *prev; /* in a queue, circular; once chosen, `next` alone, of who chose it */
     pthread_cond_t cond;
     void *arg;
-    bool woken;            /* chosen, and no longer in the queue */
+    bool woken;            /* chosen, and no longer in the queue: read and written under the queue's lock */
     _Atomic uint32_t refs; /* its thread's; that of who has chosen it. Dropped acq_rel, so that the last sees all */
 };
 
@@ -198,7 +198,7 @@ void push__waitq_wake_all(struct waitq *q, struct wakeups *wakeups)
 void push__wakeups_send(struct wakeups *wakeups)
 {
 #ifdef PUSH_LOCK_RANKS
-    if (held && wakeups->first)
+    if (held)
         abort();
 #endif
     while (wakeups->first) {

@@ -131,7 +131,7 @@ uint64_t push__now(void);
 /* ---- Wait queues ---- */
 
 /* Threads that sleep until something comes, first come first woken. Each has a condition variable of its own, so
- * that a wake-up goes to one thread and cannot be lost to another. The owner's lock guards all of it.
+ * that a wake-up goes to one thread and cannot be lost to another. The owner's lock guards the queue.
  *
  * Waking is done in two steps: under the lock a sleeper is chosen, and taken out of the queue; once no lock is held
  * any more it is told. A thread that is told while the lock that it needs is held runs into it, and sleeps again,
@@ -152,14 +152,14 @@ static inline bool waitq_empty(const struct waitq *q)
     return q->last == NULL;
 }
 
-/* Sees to it that *sleeper, NULL at first, can be slept in. Allocates: no lock is held. Returns 0, -ENOMEM, or what
- * making a condition variable said. */
+/* Sees to it that *sleeper, NULL at first, can be slept in. Allocates: no lock is held but a push lock. Returns 0,
+ * -ENOMEM, or what making a condition variable said; then *sleeper is NULL. */
 int push__sleeper_renew(struct sleeper **sleeper);
 
 /* Whether it can be slept in as it is: it is there, and nobody is about to tell it of the last time. */
 bool push__sleeper_is_free(const struct sleeper *sleeper);
 
-/* Lets go of it, or of NULL. No lock is held. */
+/* Lets go of it, or of NULL. No lock is held but a push lock. */
 void push__sleeper_unref(struct sleeper *sleeper);
 
 /* Sleeps in *own, which is free, with `lock` let go meanwhile, until woken: 0; or -ETIMEDOUT. The caller looks at
@@ -174,7 +174,7 @@ int push__waitq_sleep(struct waitq *q, struct lock *lock, const struct deadline 
 void *push__waitq_wake(struct waitq *q, struct wakeups *wakeups);
 void push__waitq_wake_all(struct waitq *q, struct wakeups *wakeups);
 
-/* Tells all that were chosen. No lock is held. */
+/* Tells all that were chosen; then there are none. No lock is held. Builds with PUSH_LOCK_RANKS assert it. */
 void push__wakeups_send(struct wakeups *wakeups);
 
 /* ---- Patience ---- */

@@ -516,6 +516,136 @@ static void test_no_condition_variable(void **state)
     push__sleeper_unref(NULL);
 }
 
+static void nobody_cancels(void *arg, bool woken, struct wakeups *wakeups)
+{
+    (void)arg, (void)woken, (void)wakeups;
+}
+
+/* Sleeps until a deadline that has passed: what is left in the queue is as it was. */
+static void sleep_in_vain(struct dormitory *d, struct sleeper **sleeper)
+{
+    struct deadline passed = push__deadline_in(0);
+    lock_acquire(&d->lock);
+    assert_int_equal(push__waitq_sleep(&d->q, &d->lock, &passed, sleeper, nobody_cancels, NULL), -ETIMEDOUT);
+    lock_release(&d->lock);
+}
+
+/* The same sleeper serves for many sleeps; but not while somebody is still to tell it of the last one. */
+static void test_a_sleeper_is_free_again(void **state)
+{
+    (void)state;
+    struct dormitory d;
+    dormitory_open(&d);
+    struct sleeper *sleeper = NULL;
+    assert_false(push__sleeper_is_free(sleeper));
+    assert_int_equal(push__sleeper_renew(&sleeper), 0);
+    struct sleeper *first = sleeper;
+    for (int i = 0; i < 3; i++) {
+        sleep_in_vain(&d, &sleeper);
+        assert_true(waitq_empty(&d.q));
+        assert_int_equal(push__sleeper_renew(&sleeper), 0);
+        assert_ptr_equal(sleeper, first);
+    }
+    push__sleeper_unref(sleeper);
+    dormitory_close(&d);
+}
+
+/* Sleeps until chosen or its deadline, and then once more, until chosen. */
+static void *sleep_twice(void *arg)
+{
+    struct guest *g = arg;
+    struct dormitory *d = g->d;
+    struct sleeper *sleeper = NULL;
+    if (push__sleeper_renew(&sleeper) < 0)
+        return NULL;
+    struct sleeper *first = sleeper;
+    struct deadline deadline = push__deadline_in(g->timeout_ms);
+    lock_acquire(&d->lock);
+    d->in_queue++;
+    g->rc = push__waitq_sleep(&d->q, &d->lock, &deadline, &sleeper, nobody_cancels, NULL);
+    lock_release(&d->lock);
+    g->free_again = push__sleeper_is_free(sleeper);
+    if (push__sleeper_renew(&sleeper) < 0 || (sleeper == first) != g->free_again)
+        return NULL;
+    deadline = push__deadline_in(-1);
+    lock_acquire(&d->lock);
+    d->in_queue++;
+    g->rc += push__waitq_sleep(&d->q, &d->lock, &deadline, &sleeper, nobody_cancels, NULL);
+    d->back++;
+    lock_release(&d->lock);
+    push__sleeper_unref(sleeper);
+    return NULL;
+}
+
+static size_t checked_in(struct dormitory *d)
+{
+    lock_acquire(&d->lock);
+    size_t n = (size_t)d->in_queue;
+    lock_release(&d->lock);
+    return n;
+}
+
+/* It was chosen at its deadline, is told while it sleeps again, and does not take the one for the other. */
+static void test_told_late(void **state)
+{
+    (void)state;
+    struct dormitory d;
+    struct guest g = {.d = &d, .timeout_ms = 20, .rc = 1};
+    dormitory_open(&d);
+    assert_int_equal(pthread_create(&g.thread, NULL, sleep_twice, &g), 0);
+    AWAIT(checked_in(&d) == 1);
+    struct wakeups wakeups = {0};
+    lock_acquire(&d.lock);
+    struct deadline later = push__deadline_in(60);
+    AWAIT(push__deadline_passed(&later));
+    bool asleep = d.in_queue == 1 && !waitq_empty(&d.q);
+    if (asleep)
+        push__waitq_wake(&d.q, &wakeups);
+    lock_release(&d.lock);
+    AWAIT(checked_in(&d) == 2);
+    assert_int_equal(g.free_again, !asleep);
+    push__wakeups_send(&wakeups);
+    assert_null(wakeups.first);
+    lock_acquire(&d.lock);
+    assert_false(waitq_empty(&d.q));
+    assert_int_equal(d.back, 0);
+    lock_release(&d.lock);
+    wake(&d);
+    assert_false(check_out(&g));
+    assert_int_equal(g.rc, asleep ? 0 : -ETIMEDOUT);
+    assert_int_equal(d.back, 1);
+    dormitory_close(&d);
+}
+
+/* How a child ends that tells whom it has chosen, nobody, with a lock held or without. */
+static int telling_status(bool holds_lock)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        struct lock lock;
+        if (push__lock_init(&lock, RANK_MAILBOX) < 0)
+            _exit(2);
+        struct wakeups wakeups = {0};
+        if (holds_lock)
+            lock_acquire(&lock);
+        push__wakeups_send(&wakeups);
+        _exit(0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void test_nobody_is_told_under_a_lock(void **state)
+{
+    (void)state;
+    int status = telling_status(false);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    status = telling_status(true);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 /* ---- Patience -------------------------------------------------------------------------------------------- */
 
 /* Of eight waits that each end in a long sleep, how many yield at all. */
@@ -570,6 +700,9 @@ static const struct CMUnitTest tests[] = {CLOCK_TEST(test_no_deadline),
                                           TEST(test_a_cancelled_sleeper_leaves_the_queue),
                                           TEST(test_a_cancelled_sleeper_hands_its_wake_up_on),
                                           TEST(test_no_wake_up_is_lost_to_cancellation),
+                                          TEST(test_a_sleeper_is_free_again),
+                                          TEST(test_told_late),
+                                          TEST(test_nobody_is_told_under_a_lock),
                                           TEST(test_no_condition_variable),
                                           TEST(test_patience)};
 

@@ -27,7 +27,7 @@ static const struct bounds default_bounds = {.preemptions = 2, .timeouts = 1, .s
 
 static const struct scenario *const groups[] = {push_scenarios,      rendezvous_scenarios, pull_scenarios,
                                                 duplicate_scenarios, poller_scenarios,     session_scenarios,
-                                                cancel_scenarios};
+                                                cancel_scenarios,    wake_scenarios};
 enum { GROUPS = sizeof(groups) / sizeof(*groups) };
 
 static bool merges, keeps_ends;

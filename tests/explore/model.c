@@ -148,6 +148,8 @@ int explore_cond_destroy(struct explore_cond *cond)
 int explore_cond_signal(struct explore_cond *cond)
 {
     must_live(cond->life, "condition variable", cond);
+    if (self->locks > 0)
+        schedule_fail("thread %d wakes another with a lock held", self->number);
     schedule_trace("signals", cond, HERE);
     for (int i = 1; i < threads_len; i++) {
         if (threads[i].cond == cond) {

@@ -30,7 +30,7 @@ struct scenario {
 
 /* Each list ends with a scenario without name. */
 extern const struct scenario push_scenarios[], rendezvous_scenarios[], pull_scenarios[], duplicate_scenarios[],
-    poller_scenarios[], session_scenarios[], cancel_scenarios[];
+    poller_scenarios[], session_scenarios[], cancel_scenarios[], wake_scenarios[];
 
 /* A message is a number > 0, an outcome of a call a number or a negative errno value. */
 struct numbers {

@@ -278,6 +278,7 @@ static void wake(struct dormitory *d)
     lock_release(&d->lock);
     push__wakeups_send(&wakeups);
     assert_null(wakeups.first);
+    assert_null(wakeups.last);
 }
 
 static void test_first_come_first_woken(void **state)
@@ -314,8 +315,11 @@ static void test_wake_all(void **state)
         check_in(&d, &guests[i], i, -1);
     struct wakeups wakeups = {0};
     lock_acquire(&d.lock);
+    struct sleeper *last = d.q.last;
     push__waitq_wake_all(&d.q, &wakeups);
     assert_true(waitq_empty(&d.q));
+    assert_ptr_equal(wakeups.last, last);
+    assert_ptr_not_equal(wakeups.first, last);
     push__waitq_wake_all(&d.q, &wakeups);
     lock_release(&d.lock);
     push__wakeups_send(&wakeups);

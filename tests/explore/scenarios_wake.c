@@ -111,6 +111,61 @@ static void each_got_one(void)
     outcome((size_t)x.rc[1] - 1);
 }
 
+/* The message that one was told of is still there: a new descriptor tells of it once more. */
+static void push_open_fd_push(void)
+{
+    push_1();
+    x.fd = push_client_fd(x.a);
+    CHECK(x.fd >= 0);
+    push_2();
+}
+
+/* A push frees what is left of a deleted client, whose message waits in its free function for an answer from the
+ * pull that the push has chosen. */
+static int freed_number = 9;
+
+static void wait_for_answer(void *data, void *arg)
+{
+    (void)arg;
+    CHECK(data == &freed_number && self->locks == 0);
+    push_event event;
+    CHECK(push_poller_wait(x.poller, &event, 1, -1) == 0);
+    x.done[self->number] = true;
+}
+
+static void another_goes(void)
+{
+    open_session();
+    x.poller = push_poller_new();
+    push_client_unref(join("another", NULL));
+    push_msg *msg = push_msg_wrap(&freed_number, NUMBER_SIZE, wait_for_answer, NULL);
+    CHECK(push_session_send(x.session, msg, PUSH_ID_NONE, 0, NULL) == 1);
+    push_msg_unref(msg);
+    open_a(2, PUSH_BLOCK);
+}
+
+static void pull_a_and_answer(void)
+{
+    pull_a();
+    push_poller_wake(x.poller);
+}
+
+static void push_1_unnoted(void)
+{
+    x.rc[self->number] = push_number(1, -1);
+}
+
+static void delete_another(void)
+{
+    CHECK(push_session_delete_client(x.session, PUSH_ID("another")));
+}
+
+static void answered(void)
+{
+    CHECK(x.rc[1] == 1 && x.done[2] + x.done[3] == 1);
+    outcome(x.done[2]);
+}
+
 /* ---- The client goes ---- */
 
 /* Nobody holds it but the pull by id. */
@@ -235,6 +290,22 @@ static void wait(void)
     x.rc[self->number] = push_poller_wait(x.poller, &event, 1, -1);
 }
 
+static void one_full_not_polled(void)
+{
+    one_full();
+    x.poller = push_poller_new();
+}
+
+static void add_a(void)
+{
+    CHECK(push_poller_add(x.poller, x.a, NULL) == 0);
+}
+
+static void told(void)
+{
+    CHECK(x.rc[1] == 1);
+}
+
 static void wait_and_free(void)
 {
     wait();
@@ -302,6 +373,18 @@ const struct scenario wake_scenarios[] = {
      .finish = each_got_one,
      .outcomes = {"1 goes to one", "1 goes to the other"},
      .fewer_preemptions = 1},
+    {.name = "wake-two-pulls-new-descriptor",
+     .least = 67000,
+     .set_up = two_slots,
+     .threads = {pull_a, pull_a, push_open_fd_push},
+     .finish = each_got_one,
+     .outcomes = {"1 goes to one", "1 goes to the other"}},
+    {.name = "wake-pull-before-freeing",
+     .least = 48000,
+     .set_up = another_goes,
+     .threads = {pull_a_and_answer, push_1_unnoted, delete_another},
+     .finish = answered,
+     .outcomes = {"the delete frees it", "the push frees it"}},
     {.name = "wake-pull-client-goes",
      .least = 16000,
      .set_up = unheld_client,
@@ -332,6 +415,11 @@ const struct scenario wake_scenarios[] = {
      .threads = {push_1_timed, pull_a_timed_and_tell},
      .finish = met_or_timed_out,
      .outcomes = {"it times out", "they meet", "it is back before it is told"}},
+    {.name = "wake-poller-wait-add",
+     .least = 98,
+     .set_up = one_full_not_polled,
+     .threads = {wait, add_a},
+     .finish = told},
     {.name = "wake-poller-wait-and-free-push",
      .least = 430,
      .set_up = polled,

@@ -40,7 +40,7 @@
 #include "sync.h"
 #include "waker.h"
 
-enum { WORD_CLOSED = 1, WORD_SLOW = 2, WORD_ALERT = 4, WORD_FLAGS = 7, WORD_SHIFT = 3, WORD_ONE = 8 };
+enum { WORD_CLOSED = 1, WORD_SLOW = 2, WORD_ALERT = 4, WORD_FLAGS = 7, WORD_SHIFT = 3, WORD_ONE = WATCH_ONE };
 
 /* A message that was pulled and put back. */
 struct returned {

@@ -9,6 +9,9 @@
 
 enum { NODES_ON_STACK = 4 };
 
+/* Clients whose word is asked for before it is their turn: it comes from the core that looked at it last. */
+enum { AHEAD = 16 };
+
 /* One push on its way. */
 struct fanout {
     push_session *session;
@@ -137,6 +140,8 @@ static void put_all(struct fanout *f)
     bool no_exception = id_is_none(f->except);
     for (size_t i = 0; i < f->len; i++) {
         push_client *c = f->clients[i];
+        if (i + AHEAD < f->len)
+            prefetch_for_write(&f->clients[i + AHEAD]->word);
         if (!no_exception && is_excepted(f, c))
             continue;
         if (mailbox_put_fast(c, msg, size))

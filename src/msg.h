@@ -32,7 +32,9 @@ static inline void msg_ref_many(push_msg *msg, size_t n)
 /* Drops n references; true where they were the last, and the caller must free. */
 static inline bool msg_drop(push_msg *msg, size_t n)
 {
-    return atomic_fetch_sub_explicit(&msg->refs, (uint32_t)n, memory_order_acq_rel) == (uint32_t)n;
+    /* Who holds all there are is alone with it: nobody else can take another. */
+    return atomic_load_explicit(&msg->refs, memory_order_acquire) == (uint32_t)n ||
+           atomic_fetch_sub_explicit(&msg->refs, (uint32_t)n, memory_order_acq_rel) == (uint32_t)n;
 }
 
 static inline void msg_list_add(struct msg_list *list, push_msg *msg)

@@ -24,6 +24,9 @@
 #include "sync.h"
 #include "waker.h"
 
+/* What a message adds to a watched word; the bits below are flags. */
+enum { WATCH_ONE = 8 };
+
 struct watch_link {
     struct watch_link *next, *prev; /* circular, the list's head included; NULL: in no list */
 };
@@ -36,6 +39,7 @@ struct readyset {
     size_t wakes;            /* push_poller_wake calls not consumed yet */
     struct waker waker;      /* open from the first push__readyset_fd on */
     patience patience;
+    unsigned gather; /* how long a wait lets messages gather before it looks: times of push__pause */
 };
 
 /* Lies in the object that is watched. */

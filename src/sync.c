@@ -281,6 +281,12 @@ unsigned push__spin_while(const _Atomic uint64_t *word, uint64_t seen)
     return 0;
 }
 
+void push__pause(unsigned n)
+{
+    while (n-- > 0)
+        relax();
+}
+
 int push__cancel_off(void)
 {
     int state;

@@ -222,6 +222,9 @@ void push__yield(void);
  * more, or 0. */
 unsigned push__spin_while(const _Atomic uint64_t *word, uint64_t seen);
 
+/* Spins for about as long as n such looks take. */
+void push__pause(unsigned n);
+
 /* ---- Cancellation ---- */
 
 /* Brackets system calls, and functions of the caller's, that are cancellation points in calls of the library that

@@ -657,7 +657,78 @@ static void test_no_rest_while_somebody_sleeps(void **state)
     push_poller_free(b.p);
 }
 
-static const struct CMUnitTest tests[] = {TEST(test_a_change_ends_the_rest),
+/* ---- Gathering ------------------------------------------------------------------------------------------- */
+
+static unsigned paused; /* in all pauses */
+
+void __wrap_push__pause(unsigned n);
+void __wrap_push__pause(unsigned n)
+{
+    paused += n;
+}
+
+/* So many messages come while it rests, and are pulled: how long the wait let them gather. */
+static unsigned pause_for(struct bench *b, _Atomic uint64_t *word, uint64_t messages)
+{
+    uint64_t seen = atomic_load(word);
+    assert_true(push__watch_rest(&b->watches[0], seen, seen | (ARMED ^ EMPTY)));
+    atomic_store(word, seen + messages * WATCH_ONE);
+    paused = 0;
+    assert_int_equal(events_now(b), 1);
+    return paused;
+}
+
+static void test_several_messages_make_the_next_wait_gather(void **state)
+{
+    (void)state;
+    struct bench b;
+    _Atomic uint64_t *word = bench_with_rest(&b);
+    assert_int_equal(pause_for(&b, word, 1), 0);
+    assert_int_equal(pause_for(&b, word, 2), 0);
+    unsigned last = 0;
+    for (int i = 0; i < 10; i++) {
+        unsigned now = pause_for(&b, word, 31);
+        assert_in_range(now, last > 0 ? last : 1, 1000);
+        last = now;
+    }
+    assert_int_equal(pause_for(&b, word, 31), last); /* there is an end to it */
+    pause_for(&b, word, 32);                         /* enough */
+    pause_for(&b, word, 64);
+    assert_int_equal(pause_for(&b, word, 65), last); /* more than enough */
+    assert_int_equal(pause_for(&b, word, 1), last / 2);
+    assert_int_equal(pause_for(&b, word, 1), last / 4);
+    for (int i = 0; i < 10; i++)
+        pause_for(&b, word, 1);
+    assert_int_equal(pause_for(&b, word, 1), 0);
+    take_out(&b, 0);
+    push_poller_free(b.p);
+}
+
+/* Only what rests is let gather: a wake, and what was told of, is reported at once. */
+static void test_nothing_else_waits_for_messages_to_gather(void **state)
+{
+    (void)state;
+    struct bench b;
+    _Atomic uint64_t *word = bench_with_rest(&b);
+    pause_for(&b, word, 2);
+    assert_true(pause_for(&b, word, 2) > 0);
+    paused = 0;
+    assert_true(push__watch_rest(&b.watches[0], atomic_load(word), atomic_load(word) | (ARMED ^ EMPTY)));
+    push_poller_wake(b.p);
+    assert_int_equal(events_now(&b), 0);
+    signal_watch(&b, 0);
+    assert_int_equal(events_now(&b), 1);
+    clear_watch(&b, 0);
+    b.set->gather = 1;
+    assert_int_equal(events_now(&b), -EAGAIN);
+    assert_int_equal(paused, 0);
+    take_out(&b, 0);
+    push_poller_free(b.p);
+}
+
+static const struct CMUnitTest tests[] = {TEST(test_several_messages_make_the_next_wait_gather),
+                                          TEST(test_nothing_else_waits_for_messages_to_gather),
+                                          TEST(test_a_change_ends_the_rest),
                                           TEST(test_rest_ends_with_the_wait),
                                           TEST(test_rest_is_bounded),
                                           TEST(test_who_rests_is_no_longer_ready_for_the_descriptor),

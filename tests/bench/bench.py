@@ -71,7 +71,7 @@ def cells(smoke):
         peers = ["push", "push-id", *RIVALS, "spin"]
         yield [Cell("threads", n, 1, p) for p in peers]
     for n in DRAIN:
-        yield [Cell("drain", n, 1, p) for p in ["push", "push-fd", *RIVALS]]
+        yield [Cell("drain", n, 1, p) for p in ["push", "push-fd", *RIVALS, "spin"]]
     for workload in ("threads", "drain"):
         yield [Cell(workload, 16, 1, "push")] + [Cell(workload, 16, 4, p) for p in ["push", *RIVALS]]
     for workload in ("hot", "cold"):
@@ -80,7 +80,7 @@ def cells(smoke):
         yield [Cell(workload, 64, 1, p) for p in ["push", "push-id", *RIVALS]]
     sessions = SMOKE_SESSIONS if smoke else SESSIONS
     yield [Cell("registry", sessions, 1, p) for p in ("push", "go-original")]
-    yield [Cell("push1", 1, 1, "push")]
+    yield [Cell("push1", 1, 1, p) for p in ("push", "push-id")]
     for n in BUFFERS:
         peers = ["push", "go-original", "go-channels", "crossbeam", "glib", "zmq", "nng-pub", "nng-pair", "condvar"]
         yield [Cell("memory", n, 1, p) for p in peers]
@@ -363,14 +363,15 @@ def targets(run, recorded):
 
 UNIT = {"threads": "deliveries/s", "drain": "deliveries/s", "hot": "ns a round trip", "cold": "ns a round trip",
         "idle": "CPU µs a second", "slow": "CPU ns a delivery", "create": "ns", "find": "ns a look-up, 1 thread",
-        "find2": "ns a look-up, 2 threads together", "reads": "ns a look-up", "delete": "ns", "memory": "bytes", "push1": "ns",
+        "find2": "ns a look-up, 2 threads together", "reads": "ns a look-up", "delete": "ns", "frees": "ns a session",
+        "hash": "ns", "lock": "ns", "memory": "bytes", "push1": "ns",
         "pull1": "ns", "malloc": "ns, malloc of 32 bytes alone"}
 TITLE = {"threads": "Streaming to N blocked threads", "drain": "One thread draining N clients",
          "hot": "Round trip, hot", "cold": "Round trip, each message after 1 ms of silence",
          "idle": "Idle threads", "slow": "1000 messages a second", "create": "Registry: create",
-         "find": "Registry: find", "find2": "Registry: find, two threads", "reads": "Registry: two dependent reads alone", "delete": "Registry: delete",
+         "find": "Registry: find", "find2": "Registry: find, two threads", "reads": "Registry: two dependent reads alone", "delete": "Registry: delete", "frees": "Registry: freeing two blocks alone",
          "memory": "Heap a client by max_buffer", "push1": "One push", "pull1": "One pull",
-         "malloc": "One allocation"}
+         "malloc": "One allocation", "hash": "SipHash-1-3 of 8 bytes", "lock": "A free mutex, taken and let go"}
 
 
 def machine():
@@ -418,17 +419,28 @@ def figures(run):
 
 def floors(run):
     """Bare mechanisms beside what libpush takes: ns, all of this run. No lower bounds: batching goes below them."""
-    def per_delivery(n, peer):
-        rate = run.median("threads", n, peer)
+    def per_delivery(metric, n, peer):
+        rate = run.median(metric, n, peer)
         return 1e9 / rate if rate else None
 
-    rows = [(f"a delivery to N = {n} threads: rings without locks or sleep", per_delivery(n, "spin"),
-             per_delivery(n, "push")) for n in THREADS]
+    def total(*parts):
+        return sum(parts) if all(parts) else None
+
+    rows = [(f"a delivery to N = {n} threads: rings without locks or sleep", per_delivery("threads", n, "spin"),
+             per_delivery("threads", n, "push")) for n in THREADS]
+    rows += [(f"a delivery drained from N = {n}: rings without locks or sleep, swept", per_delivery("drain", n, "spin"),
+              per_delivery("drain", n, "push")) for n in DRAIN]
+    rows += [("a pull by id: one by handle, a keyed hash, a free mutex",
+              total(run.median("pull1", 1, "push"), run.median("hash", 1, "push"), run.median("lock", 1, "push")),
+              run.median("pull1", 1, "push-id"))]
     rows += [("round trip, hot: the cache lines' transfer", run.median("hot", 1, "spin"), run.median("hot", 1, "push")),
              ("round trip, hot: the futex alone", run.median("hot", 1, "futex"), run.median("hot", 1, "push")),
              ("round trip, cold: the futex alone", run.median("cold", 1, "futex"), run.median("cold", 1, "push")),
              ("finding one of 1 000 000 sessions: two dependent reads", run.median("reads", SESSIONS, "push"),
               run.median("find", SESSIONS, "push")),
+             ("deleting one: one of those reads, two blocks to free",
+              total((run.median("reads", SESSIONS, "push") or 0) / 2, run.median("frees", SESSIONS, "push")),
+              run.median("delete", SESSIONS, "push")),
              ("a push: malloc of 32 bytes", run.median("malloc", 1, "push"), run.median("push1", 1, "push"))]
     rows = [row for row in rows if row[1] and row[2]]
     if rows:

@@ -11,9 +11,13 @@
  *     memory    COUNT sessions of one client with room for N messages
  *     push1     COUNT pushes to one client that nobody waits for, and their pulls, all by one thread
  *
+ * with, beside them, the bare mechanisms that they cannot do without
+ *
  * SPDX-License-Identifier: MIT
  */
 #include "bench.h"
+
+#include "../../src/siphash.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -270,6 +274,22 @@ static double time_reads(size_t count)
     return ns;
 }
 
+/* What deleting leaves to the allocator: two blocks a session, of about those sizes, in the order in which they
+ * were made. ns a session. */
+static double time_frees(size_t count)
+{
+    enum { BLOCK = 136 };
+    void **blocks = must_alloc(2 * count, sizeof *blocks);
+    for (size_t i = 0; i < 2 * count; i++)
+        blocks[i] = must_alloc(1, BLOCK);
+    uint64_t begin = now_ns();
+    for (size_t i = 0; i < 2 * count; i++)
+        free(blocks[i]);
+    double ns = (double)(now_ns() - begin) / (double)count;
+    free(blocks);
+    return ns;
+}
+
 static void run_registry(const char *name, size_t n)
 {
     char(*ids)[ID_SIZE] = session_ids(n);
@@ -279,6 +299,7 @@ static void run_registry(const char *name, size_t n)
     result("find", name, n, time_finds(ids, n, 1), "ns");
     result("find2", name, n, time_finds(ids, n, 2), "ns");
     result("reads", name, n, time_reads(n), "ns");
+    result("frees", name, n, time_frees(n), "ns");
     begin = now_ns();
     delete_all(ids, n);
     result("delete", name, n, (double)(now_ns() - begin) / (double)n, "ns");
@@ -297,6 +318,32 @@ static void run_memory(const char *name, size_t n, uint64_t count)
     free(ids);
 }
 
+/* ---- What a look-up by id has to do: ns ------------------------------------------------------------------- */
+
+static double time_hash(size_t count)
+{
+    const uint64_t secret[2] = {1, 2};
+    uint64_t id = 0;
+    uint64_t begin = now_ns();
+    for (size_t i = 0; i < count; i++)
+        id = siphash(secret, &id, sizeof id, 1, 3);
+    double ns = (double)(now_ns() - begin) / (double)count;
+    if (id == 0)
+        die("an unlikely hash");
+    return ns;
+}
+
+static double time_lock(size_t count)
+{
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    uint64_t begin = now_ns();
+    for (size_t i = 0; i < count; i++) {
+        pthread_mutex_lock(&lock);
+        pthread_mutex_unlock(&lock);
+    }
+    return (double)(now_ns() - begin) / (double)count;
+}
+
 /* ---- One push -------------------------------------------------------------------------------------------- */
 
 static void run_push1(const struct peer *peer, uint64_t count)
@@ -313,7 +360,7 @@ static void run_push1(const struct peer *peer, uint64_t count)
         uint64_t pushed = now_ns();
         for (int i = 0; i < BATCH; i++) {
             struct payload p;
-            pull(g, 0, &p);
+            peer->pull(g, 0, &p);
             if (p.seq != want++)
                 die("message %llu is not the one that was due", (unsigned long long)p.seq);
         }
@@ -330,6 +377,8 @@ static void run_push1(const struct peer *peer, uint64_t count)
     result("push1", peer->name, 1, median(pushes, rounds) / BATCH, "ns");
     result("pull1", peer->name, 1, median(pulls, rounds) / BATCH, "ns");
     result("malloc", peer->name, 1, median(mallocs, rounds) / BATCH, "ns");
+    result("hash", peer->name, 1, time_hash(count), "ns");
+    result("lock", peer->name, 1, time_lock(count), "ns");
     free(pushes);
     free(pulls);
     free(mallocs);
@@ -357,7 +406,7 @@ const struct peer peers[] = {
      .pull = pull,
      .drain = drain_poller,
      .run = run},
-    {.name = "push-id", .open = open_group, .close = close_group, .push = push, .pull = pull_by_id},
+    {.name = "push-id", .open = open_group, .close = close_group, .push = push, .pull = pull_by_id, .run = run},
     {.name = "push-fd",
      .descriptors = 1,
      .open = open_group,

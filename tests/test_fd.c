@@ -237,7 +237,8 @@ static void taken_by_id_it_closes_at_the_delete(void **state)
     push_session_unref(s);
 }
 
-/* A push that waits for one client keeps no other from going: its descriptor, its messages. */
+/* A push that waits for one client keeps no other from going, one that it has disconnected neither: its descriptor,
+ * its messages. */
 static void a_waiting_push_keeps_nobody_alive(void **state)
 {
     (void)state;
@@ -245,14 +246,17 @@ static void a_waiting_push_keeps_nobody_alive(void **state)
     push_session *s = session("s");
     push_client *full = client(s, "full", 1);
     push_session_unref(push_session_new(PUSH_ID("s"), PUSH_ID("other"), 5));
+    push_client_unref(
+        push_client_new(s, PUSH_ID("slow"), &(push_client_options){.max_buffer = 1, .overflow = PUSH_DISCONNECT}));
     int fd = push_session_pull_fd(s, PUSH_ID("other"));
     assert_true(fd >= 0);
     assert_put(full, "fill");
     push_msg *msg = tracked_msg(&t);
-    assert_int_equal(push_session_send(s, msg, PUSH_ID("full"), 0, NULL), 1);
+    assert_int_equal(push_session_send(s, msg, PUSH_ID("full"), 0, NULL), 2);
     push_msg_unref(msg);
     struct call *push = begin_push(s, "x");
     assert_asleep(push);
+    assert_int_equal(push_session_len(s), 2);
     assert_true(push_session_delete_client(s, PUSH_ID("other")));
     assert_false(descriptor_open(fd));
     assert_int_equal(t.freed, 1);

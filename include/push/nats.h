@@ -21,6 +21,8 @@ extern "C" {
 /**
  * @page push_nats_concepts libpush-nats
  *
+ * Sessions that many processes share.
+ *
  * Each process (a node) has the clients that are connected to it, in libpush as ever. A push to a session id
  * reaches the session's clients on this node, and, through a NATS server, those on every other node of the same
  * cluster.
@@ -28,13 +30,13 @@ extern "C" {
  * Clients are pulled from by push.h alone: mailboxes, descriptors and pollers know nothing of NATS.
  *
  *     push_nats *n = push_nats_connect("nats://127.0.0.1:4222", NULL);
- *     push_client *c = push_nats_client_open(n, PUSH_ID("alice"), PUSH_ID("phone"), NULL, 1000);
+ *     push_client *c = push_nats_client_open(n, PUSH_ID("alice"), PUSH_ID("phone"), NULL, 1000); // join
  *
  *     push_msg *msg = push_msg_new("hello", 5);
- *     push_nats_push(n, PUSH_ID("alice"), msg, PUSH_ID_NONE, 0, NULL);
+ *     push_nats_push(n, PUSH_ID("alice"), msg, PUSH_ID_NONE, 0, NULL); // push
  *     push_msg_unref(msg);
  *
- *     push_nats_client_close(n, c);
+ *     push_nats_client_close(n, c); // leave
  *     push_nats_close(n, 5000);
  *
  * @section push_nats_network Never in the way
@@ -270,7 +272,7 @@ PUSH_API int push_nats_leave(push_nats *n, push_id session);
 /**
  * push_client_open() and push_nats_join() in one: for a server's new connection.
  *
- * When it fails, nothing is left behind. A client that is open before the server has confirmed is no failure.
+ * When it fails, nothing is left behind. That the server has not confirmed in time is no failure.
  *
  * @param n           the node
  * @param session     the session's id

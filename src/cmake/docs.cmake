@@ -1,5 +1,6 @@
 # Target docs: HTML (docs/html in the build folder) and manual pages (docs/man) from the comments in push.h, and in
-# nats.h where libpush-nats is built. It fails where a public name, or a parameter, is not documented. Target architecture: the picture in src/README.md.
+# nats.h where libpush-nats is built. It fails where a public name, or a parameter, is not documented. Target
+# architecture: the picture in src/README.md.
 
 option(PUSH_BUILD_DOCS "Make the HTML and the manual pages with all else (needs Doxygen and Python)" OFF)
 set(PUSH_DOCS_DIR ${PROJECT_BINARY_DIR}/docs)
@@ -22,7 +23,8 @@ if(PUSH_DOXYGEN AND PUSH_PYTHON)
             ${PROJECT_SOURCE_DIR}/src/cmake/changelog
         COMMAND ${CMAKE_COMMAND} -E touch made
         DEPENDS ${PUSH_DOCS_DIR}/Doxyfile ${PROJECT_SOURCE_DIR}/include/push/push.h
-            ${PROJECT_SOURCE_DIR}/include/push/nats.h ${PROJECT_SOURCE_DIR}/src/docs/man.py ${PROJECT_SOURCE_DIR}/src/cmake/changelog
+            ${PROJECT_SOURCE_DIR}/include/push/nats.h ${PROJECT_SOURCE_DIR}/src/docs/man.py
+            ${PROJECT_SOURCE_DIR}/src/cmake/changelog
         WORKING_DIRECTORY ${PUSH_DOCS_DIR}
         COMMENT "Making the documentation" VERBATIM)
     if(PUSH_BUILD_DOCS)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""man.py XML-FOLDER MAN-FOLDER VERSION CHANGELOG: makes the manual pages of what Doxygen found in push.h.
+"""man.py XML-FOLDER MAN-FOLDER VERSION CHANGELOG: makes the manual pages of what Doxygen found in the headers.
 
-Section 3 gets a page for each group of the header, and a link to it for each function; section 7 gets libpush(7),
-the main page and the concepts. A function whose comment does not say whether it waits, who owns what, and which
+Section 3 gets a page for each group of a header, and a link to it for each function; section 7 gets a page for each
+library: what it is, and its concepts. A function whose comment does not say whether it waits, who owns what, and which
 threads may call it is an error.
 """
 import email.utils
@@ -11,11 +11,33 @@ import os
 import re
 import sys
 import textwrap
+import typing
 import xml.etree.ElementTree as ET
 
 STATED = {"Waits": "waits", "Ownership": "ownership", "Threads": "threads"}
 ELSEWHERE = {"libpush": ["errno(3)", "poll(2)", "epoll(7)", "pthreads(7)"],
+             "libpush-nats": ["libpush(7)"],
+             "push_nats": ["push_client(3)", "push_session(3)"],
              "push_poller": ["epoll(7)"]}
+
+
+class Library(typing.NamedTuple):
+    name: str      # as pkg-config knows it
+    brief: str
+    overview: str  # Doxygen's name for the page that says what it is
+    concepts: str  # ... and for the one whose sections are the concepts
+
+    def page(self):
+        return "lib" + self.name
+
+
+# By their headers.
+LIBRARIES = {
+    "push/push.h": Library("push", "push one message to all devices of a user, pull it on each of them",
+                           "indexpage", "push_concepts"),
+    "push/nats.h": Library("push-nats", "sessions of libpush that many processes share, over NATS",
+                           "push_nats_concepts", "push_nats_concepts"),
+}
 
 
 # ---- Text: from XML to roff ----
@@ -30,7 +52,7 @@ def plain(text):
     text = re.sub(r"(?<![\w.])-(?=[A-Z0-9])", r"\\-", text)
     text = re.sub(r"(\\-)?\b(PUSH_[A-Z_]*[A-Z]|E[A-Z]{3,}|NULL)\b", r"\\fB\g<0>\\fP", text)
     text = re.sub(r"\b(push_\w+)\(\)", r"\\fB\1\\fP()", text)
-    return re.sub(r"\b([a-z_]+)\(([2-8])\)", r"\\fB\1\\fP(\2)", text)
+    return re.sub(r"\b([a-z_-]+)\(([1-8])\)", lambda m: "%s(%s)" % (bold(m[1]), m[2]), text)
 
 
 def literal(text):
@@ -45,8 +67,9 @@ def inline(element):
     """The text of a paragraph, marked up."""
     parts = [plain(element.text or "")]
     for child in element:
-        if child.tag == "ref" and "push_concepts" in child.get("refid"):
-            parts.append("\\(lq%s\\(rq in \\fBlibpush\\fP(7)" % child.text)
+        concepts = child.tag == "ref" and [v for v in LIBRARIES.values() if child.get("refid").startswith(v.concepts)]
+        if concepts:
+            parts.append("\\(lq%s\\(rq in %s(7)" % (child.text, bold(concepts[0].page())))
         elif child.tag in ("bold", "emphasis"):
             parts.append("\\fI%s\\fP" % literal("".join(child.itertext())))
         elif child.tag == "computeroutput":
@@ -65,6 +88,11 @@ def brief(element):
     if para is None:
         sys.exit("man.py: %s is not documented" % (element.findtext("name") or element.findtext("compoundname")))
     return inline(para)
+
+
+def documented(element):
+    """All that is said of a type or a field, in one paragraph."""
+    return fill(" ".join([brief(element)] + [inline(p) for p in element.findall("detaileddescription/para")]))
 
 
 def fill(text):
@@ -114,12 +142,16 @@ def table(detail, kind):
             for i in detail.findall(".//parameterlist[@kind='%s']/parameteritem" % kind)]
 
 
+def header(member):
+    return member.find("location").get("file")
+
+
 class Function:
     def __init__(self, member):
         detail = member.find("detaileddescription")
         self.name = member.findtext("name")
         self.type = " ".join("".join(member.find("type").itertext()).split())
-        self.args = re.sub(r"(\*?) ?\(\*", lambda m: (m[1] or " ") + "(*", member.findtext("argsstring")[1:-1])
+        self.args = spaced(member.findtext("argsstring")[1:-1])
         self.arg_names = [p.findtext("declname") for p in member.findall("param") if p.findtext("declname")]
         self.text = fill(brief(member))
         self.more = paragraphs(detail)
@@ -130,7 +162,7 @@ class Function:
         for title, name in STATED.items():
             said = [inline(s.find("para")) for s in detail.iter("simplesect") if s.findtext("title") == title]
             if len(said) != 1 or not said[0]:
-                sys.exit("man.py: push.h does not say once of %s(): %s" % (self.name, name))
+                sys.exit("man.py: %s does not say once of %s(): %s" % (header(member), self.name, name))
             setattr(self, name, said[0])
 
     def prototype(self):
@@ -157,6 +189,18 @@ def declaration(kind, name):
     return re.sub(r"\* ", "*", kind) + ("" if kind.endswith("*") else " ") + name
 
 
+def spaced(text):
+    """As the header writes pointers to functions."""
+    return re.sub(r"(\*?) ?\(\*", lambda m: (m[1] or " ") + "(*", text)
+
+
+def field(member):
+    """Of an array or a pointer to a function, a part comes behind the name."""
+    name = member.findtext("name") + member.findtext("argsstring")
+    kind = "".join(member.find("type").itertext())
+    return spaced(kind + name) if "(" in kind else declaration(kind, name)
+
+
 def split_args(text):
     """At the commas outside of parentheses."""
     depth, args, arg = 0, [], ""
@@ -180,6 +224,8 @@ class Page:
         self.text = paragraphs(group.find("detaileddescription"))
         members = [m for m in group.iter("memberdef")]
         self.functions = [Function(m) for m in members if m.get("kind") == "function"]
+        self.header = header(members[0])
+        self.library = LIBRARIES[self.header]
         self.macros = [m for m in members if m.get("kind") == "define"]
         self.enums = [m for m in members if m.get("kind") == "enum"]
         self.handles = [m for m in members if m.get("kind") == "typedef"]
@@ -195,7 +241,7 @@ class Page:
         return [n for n in self.names() + types if n != self.name]
 
     def synopsis(self):
-        out = [".SH SYNOPSIS", ".nf", ".B #include <push/push.h>"]
+        out = [".SH SYNOPSIS", ".nf", ".B #include <%s>" % self.header]
         for f in self.functions:
             out += [".PP", f.prototype()]
         for m in self.macros:
@@ -218,17 +264,16 @@ class Page:
     def types(self):
         out = []
         for t in self.handles:
-            out += [".TP", ".B " + t.findtext("name"), fill(brief(t))]
+            out += [".TP", ".B " + t.findtext("name"), documented(t)]
         for s in self.structs:
-            out += [".TP", ".B " + s.findtext("compoundname"), fill(brief(s)), ".RS"]
+            out += [".TP", ".B " + s.findtext("compoundname"), documented(s), ".RS"]
             for m in s.iter("memberdef"):
-                kind = "".join(m.find("type").itertext())
-                out += [".TP", bold(declaration(kind, m.findtext("name"))), fill(brief(m))]
+                out += [".TP", bold(field(m)), documented(m)]
             out.append(".RE")
         for e in self.enums:
-            out += [".TP", ".B " + e.findtext("name"), fill(brief(e)), ".RS"]
+            out += [".TP", ".B " + e.findtext("name"), documented(e), ".RS"]
             for v in e.findall("enumvalue"):
-                out += [".TP", ".B " + v.findtext("name"), fill(brief(v))]
+                out += [".TP", ".B " + v.findtext("name"), documented(v)]
             out.append(".RE")
         return [".SH TYPES"] + out if out else []
 
@@ -264,12 +309,12 @@ class Page:
     def roff(self, others):
         names = self.names()
         out = [".SH NAME", ",\n".join(names) + " \\- " + lower(self.brief)]
-        out += [".SH LIBRARY", "libpush (\\fI\\-lpush\\fP)"] + self.synopsis() + self.description() + self.types()
+        out += [".SH LIBRARY", "%s (\\fI\\-l%s\\fP)" % (literal(self.library.page()), literal(self.library.name))] + self.synopsis() + self.description() + self.types()
         out += self.stated("RETURN VALUE", lambda f: f.returns) + self.errors()
         out += self.stated("WAITING", lambda f: f.waits, "They wait: %s.")
         out += self.stated("OWNERSHIP", lambda f: f.ownership)
         out += self.stated("THREADS", lambda f: f.threads, "They may be called by %s thread at any time.")
-        return out + see_also(["libpush(7)"] + [o + "(3)" for o in others if o != self.name] +
+        return out + see_also([self.library.page() + "(7)"] + [o + "(3)" for o in others if o != self.name] +
                               ELSEWHERE.get(self.name, []))
 
 
@@ -286,12 +331,17 @@ def see_also(pages):
     return [".SH SEE ALSO"] + [".BR %s (%s)%s" % (p[:-3], p[-2], "," if p != pages[-1] else "") for p in pages]
 
 
-def overview(xml_dir, pages):
-    main = ET.parse(os.path.join(xml_dir, "indexpage.xml")).find("compounddef/detaileddescription")
-    concepts = ET.parse(os.path.join(xml_dir, "push_concepts.xml")).find("compounddef/detaileddescription")
-    out = [".SH NAME", "libpush \\- push one message to all devices of a user, pull it on each of them",
-           ".SH SYNOPSIS", ".nf", ".B #include <push/push.h>", ".PP",
-           "cc \\fIprogram.c\\fP $(pkg\\-config \\-\\-cflags \\-\\-libs push)", ".fi", ".SH DESCRIPTION"]
+def description_of(xml_dir, page):
+    return ET.parse(os.path.join(xml_dir, page + ".xml")).find("compounddef/detaileddescription")
+
+
+def overview(xml_dir, include, pages):
+    library = LIBRARIES[include]
+    main, concepts = (description_of(xml_dir, page) for page in (library.overview, library.concepts))
+    out = [".SH NAME", literal(library.page()) + " \\- " + library.brief,
+           ".SH SYNOPSIS", ".nf", ".B #include <%s>" % include, ".PP",
+           "cc \\fIprogram.c\\fP $(pkg\\-config \\-\\-cflags \\-\\-libs %s)" % literal(library.name), ".fi",
+           ".SH DESCRIPTION"]
     out += paragraphs(main, skip=("verbatim",))
     for section in concepts.findall("sect1"):
         out += [".SS " + section.findtext("title")] + paragraphs(section)
@@ -299,7 +349,7 @@ def overview(xml_dir, pages):
     for page in pages:
         out += [".TP", ".BR %s (3)" % page.name, fill(page.brief + "."), ".br", fill(", ".join(page.names()) + ".")]
     out += [".SH EXAMPLES"] + [example(v.text).replace(".PP\n", "", 1) for v in main.iter("verbatim")]
-    return out + see_also([p.name + "(3)" for p in pages] + ELSEWHERE["libpush"])
+    return out + see_also([p.name + "(3)" for p in pages] + ELSEWHERE[library.page()])
 
 
 def write(man_dir, name, section, head, lines):
@@ -324,13 +374,18 @@ def main():
     date = released(changelog)
     index = ET.parse(os.path.join(xml_dir, "index.xml"))
     pages = [Page(xml_dir, c.get("refid")) for c in index.findall("compound") if c.get("kind") == "group"]
-    comment = ".\\\" Made by man.py of the comments in push.h.\n"
-    head = comment + ".TH %s %s %s \"libpush " + version + "\" \"libpush\"\n.nh\n.ad l\n"
-    for page in pages:
-        write(man_dir, page.name, "3", head % (page.name, 3, date), page.roff([p.name for p in pages]))
-        for link in page.links():
-            write(man_dir, link, "3", "", [".so man3/%s.3" % page.name])
-    write(man_dir, "libpush", "7", head % ("libpush", 7, date), overview(xml_dir, pages))
+    for include, library in LIBRARIES.items():
+        own = [p for p in pages if p.header == include]
+        if not own:
+            continue  # Doxygen was not given it
+        comment = ".\\\" Made by man.py of the comments in %s.\n" % os.path.basename(include)
+        name = library.page()
+        head = comment + ".TH %s %s " + date + " \"%s %s\" \"%s\"\n.nh\n.ad l\n" % (name, version, name)
+        for page in own:
+            write(man_dir, page.name, "3", head % (page.name, 3), page.roff([p.name for p in own]))
+            for link in page.links():
+                write(man_dir, link, "3", "", [".so man3/%s.3" % page.name])
+        write(man_dir, name, "7", head % (name, 7), overview(xml_dir, include, own))
 
 
 main()

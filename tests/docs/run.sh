@@ -1,13 +1,15 @@
 #!/bin/sh
-# sh tests/docs/run.sh [--all]: makes the HTML and the manual pages, and holds them against the header: each public
+# sh tests/docs/run.sh [--all]: makes the HTML and the manual pages, and holds them against the headers: each public
 # function has its page, each page has its sections and pleases mandoc and groff; what is planted undocumented into a
-# copy of the header fails the build; the picture in src/README.md is that of its source.
+# copy of a header fails the build; without libpush-nats there is nothing of nats.h; the picture in src/README.md is
+# that of its source.
 . "$(dirname -- "$0")/../lib.sh"
 
 extent_of "$@"
 
 dir=$root/build/docs
-header=$root/include/push/push.h
+push_h=include/push/push.h
+nats_h=include/push/nats.h
 targets=docs
 
 # check WHAT COMMAND...: what it printed is shown where it fails.
@@ -22,8 +24,20 @@ check() {
     fi
 }
 
+# make_docs ON|OFF: with or without libpush-nats.
 make_docs() {
-    build "$dir" -DPUSH_BUILD_TESTS=OFF -DPUSH_BUILD_EXAMPLES=OFF
+    build "$dir" -DPUSH_BUILD_TESTS=OFF -DPUSH_BUILD_EXAMPLES=OFF -DPUSH_BUILD_NATS="$1"
+}
+
+# functions_of HEADER
+functions_of() {
+    sed -n 's/^PUSH_API [^(]*[ *]\(push_[a-z0-9_]*\)(.*/\1/p' "$root/$1"
+}
+
+nothing_of_nats() {
+    found=$(find "$dir/docs/man" "$dir/docs/html" -name '*nats*' && grep -rl push_nats "$dir/docs/man" "$dir/docs/html" || true)
+    echo "$found"
+    [ -f "$dir/docs/man/man7/libpush.7" ] && [ -f "$dir/docs/html/index.html" ] && [ -z "$found" ]
 }
 
 # The pages themselves, not the links to them.
@@ -103,47 +117,65 @@ make_copy() {
 
 copy_is_made() {
     copy_source
-    cmake -S "$scratch/copy" -B "$scratch/copy/build" -DPUSH_BUILD_TESTS=OFF -DPUSH_BUILD_EXAMPLES=OFF && make_copy
+    cmake -S "$scratch/copy" -B "$scratch/copy/build" -DPUSH_BUILD_TESTS=OFF -DPUSH_BUILD_EXAMPLES=OFF \
+        -DPUSH_BUILD_NATS="$with_nats" && make_copy
 }
 
-# planted SED-SCRIPT MESSAGE: the header so changed fails the build, with that message.
+# planted HEADER SED-SCRIPT MESSAGE: the header so changed fails the build, with that message.
 planted() {
-    planted_header=$scratch/copy/include/push/push.h
-    sed "$1" "$header" >"$planted_header"
-    if cmp "$header" "$planted_header"; then
+    planted_header=$scratch/copy/$1
+    sed "$2" "$root/$1" >"$planted_header"
+    if cmp "$root/$1" "$planted_header"; then
         echo "the header has nothing to change"
         return 1
     fi
-    if make_copy >"$scratch/planted.log" 2>&1; then
+    planted_answer=0
+    make_copy >"$scratch/planted.log" 2>&1 || planted_answer=$?
+    cp "$root/$1" "$planted_header"
+    if [ "$planted_answer" -eq 0 ]; then
         echo "the documentation was made"
         return 1
     fi
-    grep -e "$2" "$scratch/planted.log" || {
+    grep -e "$3" "$scratch/planted.log" || {
         cat "$scratch/planted.log"
         return 1
     }
 }
 
-plant_all() {
-    check "a function without a comment" planted \
+plant_in_push_h() {
+    check "a function without a comment" planted $push_h \
         's/^PUSH_API void push_shutdown(void);/&\nPUSH_API int push_planted(void);/' 'push_planted.*is not documented'
-    check "a type without a comment" planted \
+    check "a type without a comment" planted $push_h \
         's/^PUSH_API void push_shutdown(void);/&\ntypedef struct push_planted { int field; } push_planted;/' \
         'push_planted is not documented'
-    check "a macro without a comment" planted 's/^#define PUSH_ID_MAX.*/&\n#define PUSH_PLANTED 1/' \
+    check "a macro without a comment" planted $push_h 's/^#define PUSH_ID_MAX.*/&\n#define PUSH_PLANTED 1/' \
         'PUSH_PLANTED.*is not documented'
-    check "a field without a comment" planted 's/^    size_t high_water;.*/    size_t high_water;/' \
+    check "a field without a comment" planted $push_h 's/^    size_t high_water;.*/    size_t high_water;/' \
         'high_water.*is not documented'
-    check "an enumerator without a comment" planted 's/^    PUSH_DROP_OLDEST,.*/    PUSH_DROP_OLDEST,/' \
+    check "an enumerator without a comment" planted $push_h 's/^    PUSH_DROP_OLDEST,.*/    PUSH_DROP_OLDEST,/' \
         'PUSH_DROP_OLDEST.*is not documented'
-    check "a parameter without a comment" planted '/@param max_buffer /d' "parameter 'max_buffer'"
-    check "a comment for no parameter" planted 's/@param max_buffer /@param max_planted /' "'max_planted'"
-    check "a result without a comment" planted '/@return the version/d' 'return.*push_version'
-    check "a call that does not say whether it waits" planted '/@waits .*for the first message/d' \
+    check "a parameter without a comment" planted $push_h '/@param max_buffer /d' "parameter 'max_buffer'"
+    check "a comment for no parameter" planted $push_h 's/@param max_buffer /@param max_planted /' "'max_planted'"
+    check "a result without a comment" planted $push_h '/@return the version/d' 'return.*push_version'
+    check "a call that does not say whether it waits" planted $push_h '/@waits .*for the first message/d' \
         'push_client_pull_many.*waits'
-    check "a call that does not say who owns what" planted '/@ownership  takes over/d' 'push_client_unpull.*ownership'
-    check "a call that does not say which threads" planted '/@threads .*hold a handle of its own/d' \
+    check "a call that does not say who owns what" planted $push_h '/@ownership  takes over/d' 'push_client_unpull.*ownership'
+    check "a call that does not say which threads" planted $push_h '/@threads .*hold a handle of its own/d' \
         'push_poller_wait.*threads'
+}
+
+plant_in_nats_h() {
+    check "nats.h: a function without a comment" planted $nats_h \
+        's/^PUSH_API int push_nats_wait(.*/&\nPUSH_API int push_planted(void);/' 'push_planted.*is not documented'
+    check "nats.h: a callback without a comment" planted $nats_h \
+        's/^    push_msg \*(\*on_lost)(.*/&\n    void (*on_planted)(void *arg);/' 'on_planted.*is not documented'
+    check "nats.h: a field of several without a comment" planted $nats_h \
+        's/^\( *\*password,\).*/\1/' 'password.*is not documented'
+    check "nats.h: an enumerator without a comment" planted $nats_h 's/^    PUSH_NATS_CORE, .*/    PUSH_NATS_CORE,/' \
+        'PUSH_NATS_CORE.*is not documented'
+    check "nats.h: a parameter without a comment" planted $nats_h '/@param urls /d' "parameter 'urls'"
+    check "nats.h: a call that does not say whether it waits" planted $nats_h '/@waits .*for room in the outbox/d' \
+        'nats\.h.*push_nats_push.*waits'
 }
 
 # ---- The picture ----
@@ -173,24 +205,38 @@ need python3 command -v python3
 need mandoc command -v mandoc
 need man-db man --version
 install_missing
+need_nats
+install_missing || true
 
-functions=$(sed -n 's/^PUSH_API [^(]*[ *]\(push_[a-z0-9_]*\)(.*/\1/p' "$header")
+with_nats=ON
+if ! pkg-config --exists 'libnats >= 3.4' libcrypto 2>/dev/null; then
+    with_nats=OFF
+    skip "the documentation of nats.h: this system has no libnats 3.4, or no libcrypto"
+fi
+
 rm -rf "$dir/docs"
 say "making the documentation"
-check "the documentation is made" make_docs
+check "without libpush-nats the documentation is made" make_docs OFF
+[ "$failed" -gt 0 ] || check "without libpush-nats there is nothing of nats.h" nothing_of_nats
+functions=$(functions_of $push_h)
+if [ "$with_nats" = ON ]; then
+    check "with libpush-nats the documentation is made" make_docs ON
+    functions="$functions $(functions_of $nats_h)"
+fi
 if [ "$failed" -eq 0 ]; then
     check "each function has a manual page" every_function_has_a_page
     check "each function is in the HTML" every_function_is_in_the_html
     check "each page has its sections" every_page_has_its_sections
     check "mandoc warns of nothing" mandoc_is_pleased
     check "groff warns of nothing" groff_is_pleased
-    check "the pages are installed with the library" installed_with_the_library
-    echo "figure: public functions with a manual page: $(echo "$functions" | wc -l)"
+    check "the pages are installed with the libraries" installed_with_the_library
+    echo "figure: public functions with a manual page: $(echo "$functions" | wc -w)"
     echo "figure: manual pages: $(pages | wc -l)"
     say "planting what is not documented"
     check "a copy of the sources makes it too" copy_is_made
     before=$((passed + failed))
-    plant_all
+    plant_in_push_h
+    [ "$with_nats" = OFF ] || plant_in_nats_h
     echo "figure: kinds of missing documentation planted: $((passed + failed - before))"
 fi
 check_picture

@@ -110,6 +110,15 @@ nothing_is_forgotten() {
     [ -s "$scratch/installed.list" ] && [ ! -s "$scratch/forgotten" ]
 }
 
+# No package has libpush-nats: its manual pages would be of what is not there.
+nothing_of_nats() {
+    for name in libpush0 libpush-dev; do
+        dpkg-deb --fsys-tarfile "$(package $name)" | tar -t
+    done >"$scratch/packed.list"
+    grep 'man3/push_session\.3' "$scratch/packed.list"
+    ! grep nats "$scratch/packed.list"
+}
+
 wrong_prefix_is_refused() {
     cmake -S "$root" -B "$scratch/local" -DPUSH_BUILD_TESTS=OFF -DPUSH_BUILD_EXAMPLES=OFF
     if (cd "$scratch/local" && cpack -G DEB -B "$scratch/local/out"); then
@@ -216,6 +225,7 @@ check "names and fields" packages_are_named
 check "lintian sees no error and warns of nothing" lintian_is_pleased
 check "the symbols file names what is exported" symbols_are_complete
 check "all that is installed is in a package" nothing_is_forgotten
+check "nothing of libpush-nats is in them" nothing_of_nats
 check "packages for another prefix than /usr are refused" wrong_prefix_is_refused
 say "building them again, of the tarball"
 check "the tarball gives the same packages" tarball_gives_the_same_packages

@@ -1,24 +1,14 @@
 /* The thread that keeps the connection, the subscriptions and the stream in the state that they ought to have. */
 #include "node.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "clock.h"
 
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
-#define FENCE_MS 1000    /* the longest wait for an answer to a ping */
-#define FENCE_PAUSE_MS 5 /* between two of them under load */
-#define RETIRE_MS 20     /* so long, unsubscribed sessions gather, for one answer */
+#define FENCE_PAUSE_MS 5 /* between two pings under load */
 #define RETRY_MS 100     /* after something failed on a connection that lives */
-#define SLOW_MS 1000     /* between two counts of what libnats dropped */
 #define POSITION_MS 1000
 #define RESUME_MS 60000
-#define BATCH 512            /* subscriptions confirmed by one answer */
-#define CATCH_UP_SESSIONS 64 /* looked at before anything else gets a turn */
-#define CATCH_UP_MESSAGES 256
 
 void push__nats_wake(struct push_nats *n)
 {
@@ -27,276 +17,7 @@ void push__nats_wake(struct push_nats *n)
     pthread_mutex_unlock(&n->lock);
 }
 
-/* ---- Subscriptions --------------------------------------------------------------------------------------- */
-
-/* The last callback of a subscription has returned. */
-static void on_complete(void *closure)
-{
-    struct interest *interest = closure;
-    struct push_nats *n = interest->node;
-
-    pthread_mutex_lock(&n->lock);
-    interest->alive = false;
-    n->subscriptions_alive--;
-    push__nats_interest_unref_locked(interest);
-    pthread_cond_signal(&n->wake);
-    pthread_cond_broadcast(&n->changed);
-    pthread_mutex_unlock(&n->lock);
-}
-
-/* push.v1.CLUSTER.TOKEN, or, of what the stream hands on, push.v1.CLUSTER.live.TOKEN. */
-static void subscribed_subject(const struct interest *interest, char subject[SUBJECT_SIZE])
-{
-    const struct push_nats *n = interest->node;
-    const char *token = strrchr(interest->subject, '.') + 1;
-    snprintf(subject, SUBJECT_SIZE, SUBJECT_PREFIX "%s.%s%s", n->settings.cluster,
-             n->settings.streamed ? "live." : "", token);
-}
-
-static natsStatus subscribe(struct interest *interest)
-{
-    struct push_nats *n = interest->node;
-    natsSubscription *subscription = NULL;
-    char subject[SUBJECT_SIZE];
-
-    if (interest->subscription)
-        return NATS_OK; /* and not confirmed yet */
-    subscribed_subject(interest, subject);
-    pthread_mutex_lock(&n->lock);
-    interest->alive = true;
-    interest->references++;
-    interest->seen = 0;
-    n->subscriptions_alive++;
-    pthread_mutex_unlock(&n->lock);
-
-    natsStatus status =
-        natsConnection_Subscribe(&subscription, n->connection, subject, push__nats_on_message, interest);
-    if (status != NATS_OK) {
-        on_complete(interest);
-        return status;
-    }
-    status = natsSubscription_SetOnCompleteCB(subscription, on_complete, interest);
-    if (status != NATS_OK) {
-        /* Closed already, with the connection. Whether a callback runs, nobody can tell: it must find the interest.
-         */
-        pthread_mutex_lock(&n->lock);
-        interest->references++;
-        pthread_mutex_unlock(&n->lock);
-        on_complete(interest);
-        natsSubscription_Destroy(subscription);
-        return status;
-    }
-    interest->dropped = 0;
-    interest->subscription = subscription;
-    TAILQ_INSERT_TAIL(&n->subscribed, interest, subscribed);
-    return NATS_OK;
-}
-
-/* What libnats dropped of it since the last time. */
-static uint64_t newly_dropped(struct interest *interest)
-{
-    int64_t dropped = 0;
-    if (natsSubscription_GetDropped(interest->subscription, &dropped) != NATS_OK ||
-        (uint64_t)dropped <= interest->dropped)
-        return 0;
-    uint64_t newly = (uint64_t)dropped - interest->dropped;
-    interest->dropped = (uint64_t)dropped;
-    return newly;
-}
-
-static void unsubscribe(struct interest *interest)
-{
-    struct push_nats *n = interest->node;
-    uint64_t dropped = newly_dropped(interest);
-    natsSubscription_Unsubscribe(interest->subscription);
-    TAILQ_REMOVE(&n->subscribed, interest, subscribed);
-    pthread_mutex_lock(&n->lock);
-    n->stats.dropped += dropped;
-    pthread_mutex_unlock(&n->lock);
-}
-
-static void destroy_subscription(struct interest *interest)
-{
-    natsSubscription_Destroy(interest->subscription);
-    interest->subscription = NULL;
-}
-
-/* Before version 3.6, libnats' read loop does not hold on to the subscription of a message that it is about to hand
- * over, and another thread's destroying it pulls it away (nats.c issue 637). So it is kept until the read loop is
- * known to have come by: it has brought us an answer to what we asked after the unsubscribing. Or has ended. */
-static void destroy_retired(struct push_nats *n)
-{
-    struct interest *interest;
-    while ((interest = TAILQ_FIRST(&n->retired)) != NULL) {
-        TAILQ_REMOVE(&n->retired, interest, work);
-        destroy_subscription(interest);
-        push__nats_interest_unref(interest);
-    }
-}
-
-/* The next ones to subscribe, with a reference each: not those whose last subscription still has a callback to
- * come. */
-static size_t take_pending(struct push_nats *n, struct interest **batch)
-{
-    size_t count = 0;
-    struct interest *next;
-
-    pthread_mutex_lock(&n->lock);
-    for (struct interest *interest = TAILQ_FIRST(&n->pending); interest && count < BATCH; interest = next) {
-        next = TAILQ_NEXT(interest, work);
-        if (interest->alive && !interest->subscription)
-            continue;
-        push__nats_interest_unlist_locked(interest);
-        interest->references++;
-        batch[count++] = interest;
-    }
-    pthread_mutex_unlock(&n->lock);
-    return count;
-}
-
-/* The server knows of the subscriptions made before; last: where the stream was then. */
-static natsStatus fence(struct push_nats *n, uint64_t *last)
-{
-    uint64_t first;
-    return n->settings.streamed ? push__nats_stream_bounds(n, &first, last)
-                                : natsConnection_FlushTimeout(n->connection, FENCE_MS);
-}
-
-static void confirm_locked(struct interest *interest, uint64_t last)
-{
-    if (interest->node->settings.streamed) {
-        if (!interest->positioned)
-            interest->sequence = last;
-        interest->positioned = true;
-        if (interest->sequence < last || interest->sequence < interest->seen) {
-            push__nats_interest_move_locked(interest, BEHIND);
-            return;
-        }
-    }
-    push__nats_interest_move_locked(interest, CONFIRMED);
-}
-
-/* False: something failed, and is to be tried again. */
-static bool subscribe_pending(struct push_nats *n)
-{
-    struct interest *batch[BATCH];
-    uint64_t last = 0;
-    size_t count = take_pending(n, batch);
-    if (count == 0)
-        return true;
-
-    natsStatus status = NATS_OK;
-    for (size_t i = 0; i < count && status == NATS_OK; i++)
-        status = subscribe(batch[i]);
-    if (status == NATS_OK)
-        status = fence(n, &last);
-    if (status != NATS_OK)
-        push__nats_note_error(n, status, nats_GetLastError(NULL));
-
-    pthread_mutex_lock(&n->lock);
-    for (size_t i = 0; i < count; i++) {
-        if (status == NATS_OK)
-            confirm_locked(batch[i], last);
-        else
-            push__nats_interest_move_locked(batch[i], PENDING);
-        push__nats_interest_unref_locked(batch[i]);
-    }
-    pthread_mutex_unlock(&n->lock);
-    return status == NATS_OK;
-}
-
-static void unsubscribe_expired(struct push_nats *n)
-{
-    for (;;) {
-        pthread_mutex_lock(&n->lock);
-        struct interest *interest = push__nats_interest_expired_locked(n, clock_ms());
-        pthread_mutex_unlock(&n->lock);
-        if (!interest)
-            return;
-        if (interest->subscription) {
-            unsubscribe(interest);
-            if (TAILQ_EMPTY(&n->retired))
-                n->retire_at = clock_ms() + RETIRE_MS;
-            TAILQ_INSERT_TAIL(&n->retired, interest, work);
-        } else {
-            push__nats_interest_unref(interest);
-        }
-    }
-}
-
-/* False: something failed, and is to be tried again. */
-static bool retire(struct push_nats *n)
-{
-    uint64_t last;
-    if (TAILQ_EMPTY(&n->retired) || clock_ms() < n->retire_at)
-        return true;
-    n->retire_at = clock_ms() + RETIRE_MS;
-    if (fence(n, &last) != NATS_OK)
-        return false;
-    destroy_retired(n);
-    return true;
-}
-
-/* ---- Catching up ----------------------------------------------------------------------------------------- */
-
-static struct interest *take_behind(struct push_nats *n)
-{
-    pthread_mutex_lock(&n->lock);
-    struct interest *interest = TAILQ_FIRST(&n->behind);
-    if (interest) {
-        push__nats_interest_unlist_locked(interest);
-        interest->references++;
-    }
-    pthread_mutex_unlock(&n->lock);
-    return interest;
-}
-
-/* Delivers what the stream has. NATS_NOT_FOUND: that was all. */
-static natsStatus fetch(struct interest *interest)
-{
-    struct push_nats *n = interest->node;
-    uint64_t from = interest->sequence;
-    bool evicted = false, asked = false;
-
-    for (int i = 0; i < CATCH_UP_MESSAGES; i++) {
-        natsMsg *msg = NULL;
-        natsStatus status = push__nats_stream_next(n, interest->subject, interest->sequence + 1, &msg);
-        if (status == NATS_OK && !asked && push__nats_origin_unsure(interest, msg)) {
-            status = push__nats_stream_evicted(n, interest->subject, from, &evicted);
-            asked = true;
-        }
-        if (status == NATS_OK)
-            push__nats_deliver_fetched(interest, msg, evicted);
-        natsMsg_Destroy(msg);
-        if (status != NATS_OK)
-            return status;
-    }
-    return NATS_OK;
-}
-
-/* False: something failed, and is to be tried again. */
-static bool catch_up(struct push_nats *n)
-{
-    for (int i = 0; i < CATCH_UP_SESSIONS; i++) {
-        struct interest *interest = take_behind(n);
-        if (!interest)
-            return true;
-        natsStatus status = fetch(interest);
-        pthread_mutex_lock(&n->lock);
-        bool all = status == NATS_NOT_FOUND && interest->seen <= interest->sequence;
-        push__nats_interest_move_locked(interest, all ? CONFIRMED : BEHIND);
-        push__nats_interest_unref_locked(interest);
-        pthread_mutex_unlock(&n->lock);
-        if (!all && status != NATS_OK) {
-            if (status != NATS_NOT_FOUND) /* else, a replica does not have it yet */
-                push__nats_note_error(n, status, nats_GetLastError(NULL));
-            return false;
-        }
-    }
-    return true;
-}
-
-/* ---- Confirmations, counts, the position ----------------------------------------------------------------- */
+/* ---- Confirmations, the position ------------------------------------------------------------------------- */
 
 static void set_unconfirmed(struct push_nats *n, bool unconfirmed)
 {
@@ -317,23 +38,10 @@ static bool confirm_sent(struct push_nats *n)
         return true;
     set_unconfirmed(n, true);
     if (mark > 0)
-        ok = natsConnection_FlushTimeout(n->connection, FENCE_MS) == NATS_OK;
+        ok = push__nats_link_ping(n) == NATS_OK;
     if (ok)
         push__nats_outbox_confirm(&n->outbox, mark, generation);
     return ok;
-}
-
-static void count_dropped(struct push_nats *n)
-{
-    uint64_t dropped = 0;
-    struct interest *interest;
-    TAILQ_FOREACH(interest, &n->subscribed, subscribed)
-    dropped += newly_dropped(interest);
-    pthread_mutex_lock(&n->lock);
-    n->stats.dropped += dropped;
-    n->slow = dropped > 0; /* libnats tells once; it may go on */
-    pthread_mutex_unlock(&n->lock);
-    n->slow_at = clock_ms() + SLOW_MS;
 }
 
 /* What has been delivered a second ago is surely delivered; of what has not, nothing may be skipped after a
@@ -403,18 +111,9 @@ static void back_off(struct push_nats *n)
 
 static void disconnect(struct push_nats *n)
 {
-    struct interest *interest;
-
-    count_dropped(n);
+    push__nats_count_dropped(n);
     push__nats_link_close(n);
-    while ((interest = TAILQ_FIRST(&n->subscribed)) != NULL) {
-        pthread_mutex_lock(&n->lock);
-        push__nats_interest_move_locked(interest, PENDING);
-        pthread_mutex_unlock(&n->lock);
-        unsubscribe(interest);
-        destroy_subscription(interest);
-    }
-    destroy_retired(n);
+    push__nats_subscriptions_end(n);
 }
 
 /* ---- The loop -------------------------------------------------------------------------------------------- */
@@ -426,13 +125,13 @@ static void work(struct push_nats *n)
     bool unconfirmed = n->unconfirmed, slow = n->slow;
     pthread_mutex_unlock(&n->lock);
 
-    unsubscribe_expired(n);
-    bool ok = now < n->retry_at || (subscribe_pending(n) && catch_up(n));
-    ok = retire(n) && ok;
+    push__nats_unsubscribe_expired(n);
+    bool ok = now < n->retry_at || (push__nats_subscribe_pending(n) && push__nats_catch_up(n));
+    ok = push__nats_retire(n) && ok;
     if (unconfirmed && now >= n->fence_at)
         ok = confirm_sent(n) && ok;
     if (slow && now >= n->slow_at)
-        count_dropped(n);
+        push__nats_count_dropped(n);
     if (n->settings.position_file && now >= n->position_at)
         save_position(n, false);
     if (!ok)
@@ -442,17 +141,6 @@ static void work(struct push_nats *n)
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-static bool has_pending_locked(struct push_nats *n)
-{
-    struct interest *interest;
-    TAILQ_FOREACH(interest, &n->pending, work)
-    {
-        if (!interest->alive || interest->subscription)
-            return true;
-    }
-    return false;
 }
 
 static int64_t next_turn_locked(struct push_nats *n)
@@ -469,7 +157,7 @@ static int64_t next_turn_locked(struct push_nats *n)
         next = earlier(next, n->slow_at);
     if (n->settings.position_file)
         next = earlier(next, n->position_at);
-    if (!TAILQ_EMPTY(&n->behind) || has_pending_locked(n))
+    if (!TAILQ_EMPTY(&n->behind) || push__nats_has_pending_locked(n))
         next = earlier(next, n->retry_at);
     return next;
 }
@@ -521,7 +209,7 @@ void *push__nats_keeper(void *node)
     while (go_on) {
         if (lost_connection(n))
             disconnect(n);
-        unsubscribe_expired(n);
+        push__nats_unsubscribe_expired(n);
         if (n->connection || connect(n)) {
             work(n);
             go_on = await_work(n);

@@ -12,7 +12,8 @@
 #define CONNECT_MS 1000
 #define WRITE_MS 2000
 #define PING_MS 2000
-#define PINGS_OUT 2 /* a server that answers none of these is gone */
+#define PINGS_OUT 2    /* a server that answers none of these is gone */
+#define ANSWER_MS 1000 /* the longest wait for an answer to a ping of ours */
 
 /* ---- What libnats tells us ------------------------------------------------------------------------------- */
 
@@ -236,6 +237,11 @@ natsStatus push__nats_link_connect(struct push_nats *n)
     }
     push__nats_outbox_online(&n->outbox, n->connection, reply);
     return NATS_OK;
+}
+
+natsStatus push__nats_link_ping(struct push_nats *n)
+{
+    return natsConnection_FlushTimeout(n->connection, ANSWER_MS);
 }
 
 void push__nats_link_close(struct push_nats *n)

@@ -3,7 +3,8 @@
  *
  *     the caller's threads   push (outbox.c), join and leave (interest.c); they never touch libnats
  *     the sender (outbox.c)  publishes
- *     the keeper (keeper.c)  connects, subscribes and unsubscribes, asks for confirmations, catches up
+ *     the keeper (keeper.c)  connects, subscribes and unsubscribes (subscriptions.c), asks for confirmations,
+ *                            catches up (catch_up.c)
  *     libnats' delivery      hands on what arrives (deliver.c); acknowledgements of the stream too (stream.c)
  *
  * Locks: `lock` here and the outbox's, never one in the other. Nothing of libnats that may block, and nothing of
@@ -98,7 +99,7 @@ struct push_nats {
     size_t subscriptions_alive; /* whose last callback has not returned */
     int connections_alive;      /* likewise */
     struct interest_queue pending, behind, lingering, subscribed;
-    struct interest_queue retired; /* K: out of the table, unsubscribed, and yet to be destroyed: keeper.c */
+    struct interest_queue retired; /* K: out of the table, unsubscribed, and yet to be destroyed: subscriptions.c */
     bool connected, ready, lost_connection, stopping;
     bool unconfirmed;  /* letters wait for a confirmation */
     bool slow;         /* libnats has dropped something */
@@ -158,10 +159,27 @@ void push__nats_on_acknowledgement(natsConnection *connection, natsSubscription 
 /* link.c: the connection */
 natsStatus push__nats_link_connect(struct push_nats *n);
 void push__nats_link_close(struct push_nats *n);
+/* NATS_OK: the server has answered, so it has had what was sent before. */
+natsStatus push__nats_link_ping(struct push_nats *n);
 /* Between the two libnats may tell of errors. */
 void push__nats_link_enlist(struct push_nats *n);
 void push__nats_link_delist(struct push_nats *n);
 void push__nats_note_error(struct push_nats *n, natsStatus status, const char *text);
+
+/* subscriptions.c: for the keeper alone. What returns false has failed, and is to be tried again. */
+bool push__nats_subscribe_pending(struct push_nats *n);
+/* Whether it has something to do. */
+bool push__nats_has_pending_locked(struct push_nats *n);
+/* Those that have lingered long enough. */
+void push__nats_unsubscribe_expired(struct push_nats *n);
+/* Destroys those that were unsubscribed some time ago. */
+bool push__nats_retire(struct push_nats *n);
+void push__nats_count_dropped(struct push_nats *n);
+/* Once the connection is closed: none is left, and those that are joined are pending again. */
+void push__nats_subscriptions_end(struct push_nats *n);
+
+/* catch_up.c: for the keeper alone. False: something failed, and is to be tried again. */
+bool push__nats_catch_up(struct push_nats *n);
 
 /* position.c */
 uint64_t push__nats_position_read(const char *file);

@@ -36,8 +36,12 @@ elseif(PUSH_BUILD_DOCS)
 endif()
 
 if(PUSH_INSTALL)
-    # Where they were made.
-    install(DIRECTORY ${PUSH_DOCS_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR} OPTIONAL)
+    # Where they were made. Each library's pages are installed with its header.
+    install(DIRECTORY ${PUSH_DOCS_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR} OPTIONAL PATTERN "*push*nats*" EXCLUDE)
+    if(PUSH_HAVE_NATS)
+        install(DIRECTORY ${PUSH_DOCS_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT nats OPTIONAL
+            FILES_MATCHING PATTERN "*push*nats*")
+    endif()
 endif()
 
 if(PUSH_DOT)

@@ -309,7 +309,9 @@ class Page:
     def roff(self, others):
         names = self.names()
         out = [".SH NAME", ",\n".join(names) + " \\- " + lower(self.brief)]
-        out += [".SH LIBRARY", "%s (\\fI\\-l%s\\fP)" % (literal(self.library.page()), literal(self.library.name))] + self.synopsis() + self.description() + self.types()
+        library = (literal(self.library.page()), literal(self.library.name))
+        out += [".SH LIBRARY", "%s (\\fI\\-l%s\\fP)" % library]
+        out += self.synopsis() + self.description() + self.types()
         out += self.stated("RETURN VALUE", lambda f: f.returns) + self.errors()
         out += self.stated("WAITING", lambda f: f.waits, "They wait: %s.")
         out += self.stated("OWNERSHIP", lambda f: f.ownership)

@@ -35,7 +35,10 @@ functions_of() {
 }
 
 nothing_of_nats() {
-    found=$(find "$dir/docs/man" "$dir/docs/html" -name '*nats*' && grep -rl push_nats "$dir/docs/man" "$dir/docs/html" || true)
+    found=$(
+        find "$dir/docs/man" "$dir/docs/html" -name '*nats*'
+        grep -rl push_nats "$dir/docs/man" "$dir/docs/html" || true
+    )
     echo "$found"
     [ -f "$dir/docs/man/man7/libpush.7" ] && [ -f "$dir/docs/html/index.html" ] && [ -z "$found" ]
 }

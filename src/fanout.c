@@ -196,7 +196,6 @@ static void finish(struct fanout *f)
     msg_unref_many(f->msg, f->refs);
     if (deferred_any(&f->deferred))
         push__deferred_run(&f->deferred);
-    push__snapshot_unref(f->snapshot);
 }
 
 static void fanout_cancelled(void *arg)

@@ -101,6 +101,28 @@ static void made_after_the_message_and_after_the_close(void **state)
     push_session_unref(s);
 }
 
+/* Of two pulls that sleep the first gets the message; the second finds nothing, and says so as any other. */
+static void a_pull_that_times_out_clears_it(void **state)
+{
+    (void)state;
+    push_session *s = session("s");
+    push_client *c = client(s, "c", 3);
+    int fd = fd_of(c);
+    struct call *first = begin_pull(c, -1);
+    assert_asleep(first);
+    struct call *second = begin_pull(c, 1000);
+    assert_asleep(second);
+    assert_put(c, "x");
+    struct result r = finish(first);
+    assert_int_equal(r.rc, 0);
+    assert_text(r.msg, "x");
+    r = finish(second);
+    assert_int_equal(r.rc, -ETIMEDOUT);
+    assert_false(readable(fd));
+    push_client_unref(c);
+    push_session_unref(s);
+}
+
 static void a_closed_client_stays_readable(void **state)
 {
     (void)state;
@@ -668,6 +690,7 @@ static void asked_for_by_many_at_once(void **state)
 static const struct CMUnitTest tests[] = {
     TEST(readable_whenever_there_is_a_message),
     TEST(made_after_the_message_and_after_the_close),
+    TEST(a_pull_that_times_out_clears_it),
     TEST(a_closed_client_stays_readable),
     TEST(the_same_at_every_call),
     TEST(by_id_of_nobody),

@@ -202,21 +202,31 @@ int push_nats_leave(push_nats *n, push_id session)
     return rc < 0 ? rc : push__nats_interest_leave(n, subject);
 }
 
+/* A client of this process, or NULL. */
+static push_client *find_client(push_id session, push_id client)
+{
+    push_session *s = push_session_find(session);
+    push_client *c = s ? push_client_find(s, client) : NULL;
+    push_session_unref(s);
+    return c;
+}
+
 push_client *push_nats_client_open(push_nats *n, push_id session, push_id client,
                                    const push_client_options *options, int timeout_ms)
 {
     if (!n)
         return fail(-EINVAL);
     int64_t deadline = deadline_after(timeout_ms);
+    push_client *there = find_client(session, client);
     push_client *c = push_client_open(session, client, options);
-    if (!c)
-        return NULL;
-    int rc = push_nats_join(n, session, timeout_until(deadline));
-    if (rc >= 0)
-        return c;
-    push_client_delete(c);
-    push_client_unref(c);
-    return fail(rc);
+    int rc = c ? push_nats_join(n, session, timeout_until(deadline)) : -errno;
+    if (rc < 0 && c) {
+        if (c != there) /* not one that is shared */
+            push_client_delete(c);
+        push_client_unref(c);
+    }
+    push_client_unref(there);
+    return rc < 0 ? fail(rc) : c;
 }
 
 int push_nats_client_close(push_nats *n, push_client *c)

@@ -128,6 +128,29 @@ static void two_pulls_one_met(void)
     CHECK(x.rc[2] == 1 && times_got(1) == 1);
 }
 
+static void pull_a_timed(void)
+{
+    x.rc[self->number] = pull_number(x.a, 1000);
+}
+
+static void push_1_cancel_push_2(void)
+{
+    push_1();
+    cancel_1();
+    if (explore_cancelled(1))
+        x.rc[0] = push_number(2, 0);
+}
+
+/* What the cancelled one was handed comes first, whoever gets it. */
+static void in_order_though_cancelled(void)
+{
+    end_of_1();
+    drain(x.a);
+    if (explore_cancelled(1) && x.got[1].len == 0 && x.got[2].len > 0)
+        CHECK(x.got[2].list[0] == 1);
+    CHECK(times_got(1) == 1 && times_got(2) == x.rc[0]);
+}
+
 /* ---- A push ---- */
 
 static void pushed_or_not(void)
@@ -261,6 +284,12 @@ const struct scenario cancel_scenarios[] = {
      .set_up = no_room,
      .threads = {pull_and_return, pull_a, push_1_and_cancel},
      .finish = two_pulls_one_met,
+     .outcomes = {"it gets the message", "it is cancelled"}},
+    {.name = "cancel-rendezvous-pull-two-pushes",
+     .least = 320000,
+     .set_up = no_room,
+     .threads = {pull_a, pull_a_timed, push_1_cancel_push_2},
+     .finish = in_order_though_cancelled,
      .outcomes = {"it gets the message", "it is cancelled"}},
     {.name = "cancel-blocked-push-pull",
      .least = 2900,

@@ -224,10 +224,17 @@ static void learn_to_gather_locked(struct readyset *set, const struct harvest *h
         set->gather = set->gather > 0 ? set->gather * 2 : FIRST;
 }
 
+unsigned push__readyset_gathers(const struct readyset *set)
+{
+    if (set->wakes > 0 || list_empty(&set->ready) || !watch_of_ready(set->ready.next)->idle)
+        return 0;
+    return set->gather;
+}
+
 static void gather_unlocked(struct readyset *set)
 {
-    unsigned spins = set->gather;
-    if (spins == 0 || set->wakes > 0 || list_empty(&set->ready) || !watch_of_ready(set->ready.next)->idle)
+    unsigned spins = push__readyset_gathers(set);
+    if (spins == 0)
         return;
     lock_release(&set->lock);
     push__pause(spins);

@@ -85,6 +85,9 @@ bool push__watch_rest(struct watch *watch, uint64_t word, uint64_t armed);
 void push__watch_close(struct watch *watch, struct wakeups *wakeups);
 void push__watch_pause(struct watch *watch, bool paused, struct wakeups *wakeups);
 
+/* How long a wait that began now would let messages gather. Under the set's lock. */
+unsigned push__readyset_gathers(const struct readyset *set);
+
 /* As push_poller_wait, push_poller_fd, push_poller_wake. */
 int push__readyset_wait(struct readyset *set, push_event *events, int max, int timeout_ms);
 int push__readyset_fd(struct readyset *set);

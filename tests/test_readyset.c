@@ -659,23 +659,15 @@ static void test_no_rest_while_somebody_sleeps(void **state)
 
 /* ---- Gathering ------------------------------------------------------------------------------------------- */
 
-static unsigned paused; /* in all pauses */
-
-void __wrap_push__pause(unsigned n);
-void __wrap_push__pause(unsigned n)
-{
-    paused += n;
-}
-
 /* So many messages come while it rests, and are pulled: how long the wait let them gather. */
 static unsigned pause_for(struct bench *b, _Atomic uint64_t *word, uint64_t messages)
 {
     uint64_t seen = atomic_load(word);
     assert_true(push__watch_rest(&b->watches[0], seen, seen | (ARMED ^ EMPTY)));
     atomic_store(word, seen + messages * WATCH_ONE);
-    paused = 0;
+    unsigned gathers = push__readyset_gathers(b->set);
     assert_int_equal(events_now(b), 1);
-    return paused;
+    return gathers;
 }
 
 static void test_several_messages_make_the_next_wait_gather(void **state)
@@ -712,16 +704,15 @@ static void test_nothing_else_waits_for_messages_to_gather(void **state)
     _Atomic uint64_t *word = bench_with_rest(&b);
     pause_for(&b, word, 2);
     assert_true(pause_for(&b, word, 2) > 0);
-    paused = 0;
-    assert_true(push__watch_rest(&b.watches[0], atomic_load(word), atomic_load(word) | (ARMED ^ EMPTY)));
+    assert_int_equal(push__readyset_gathers(b.set), 0); /* it does not rest */
+    uint64_t seen = atomic_load(word);
+    assert_true(push__watch_rest(&b.watches[0], seen, seen | (ARMED ^ EMPTY)));
+    assert_true(push__readyset_gathers(b.set) > 0);
     push_poller_wake(b.p);
+    assert_int_equal(push__readyset_gathers(b.set), 0);
     assert_int_equal(events_now(&b), 0);
-    signal_watch(&b, 0);
-    assert_int_equal(events_now(&b), 1);
     clear_watch(&b, 0);
-    b.set->gather = 1;
-    assert_int_equal(events_now(&b), -EAGAIN);
-    assert_int_equal(paused, 0);
+    assert_int_equal(push__readyset_gathers(b.set), 0); /* nothing is listed */
     take_out(&b, 0);
     push_poller_free(b.p);
 }

@@ -120,7 +120,7 @@ static void live_in_a_child(void)
 static void fork_off(void)
 {
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = fork_quietly();
     if (child == 0)
         live_in_a_child();
     if (!EXPECT(child > 0))

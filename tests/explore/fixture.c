@@ -33,6 +33,19 @@ void open_a(size_t max_buffer, push_overflow overflow)
     trace_call(&x.a->refs, "refs of a");
 }
 
+void two_slots(void)
+{
+    open_session();
+    open_a(2, PUSH_BLOCK);
+}
+
+void two_slots_polled(void)
+{
+    two_slots();
+    x.poller = push_poller_new();
+    CHECK(push_poller_add(x.poller, x.a, NULL) == 0);
+}
+
 void open_b(size_t max_buffer, push_overflow overflow)
 {
     x.b = join("b", &(push_client_options){.max_buffer = max_buffer, .overflow = overflow});
@@ -114,6 +127,12 @@ int pull_number_by_id(const char *client, int timeout_ms)
     push_msg *msg;
     int rc = push_session_pull(x.session, PUSH_ID(client), &msg, timeout_ms);
     return keep(rc, msg);
+}
+
+void wait_in_poller(void)
+{
+    push_event event;
+    x.rc[self->number] = push_poller_wait(x.poller, &event, 1, -1);
 }
 
 void drain(push_client *c)

@@ -65,6 +65,8 @@ void open_session(void);
 
 /* Makes x.a, x.b: clients "a" and "b" of the session. */
 void open_a(size_t max_buffer, push_overflow overflow);
+void two_slots(void);        /* the session, and `a` with room for two messages */
+void two_slots_polled(void); /* the same, and the poller that `a` is in */
 void open_b(size_t max_buffer, push_overflow overflow);
 push_client *join(const char *name, const push_client_options *options);
 
@@ -76,6 +78,9 @@ int send_number(push_client *c, int number, int timeout_ms);
 /* The number, or an error. Keeps the number for x.got. */
 int pull_number(push_client *c, int timeout_ms);
 int pull_number_by_id(const char *client, int timeout_ms);
+
+/* Waits in the poller, for ever, and notes what it said. */
+void wait_in_poller(void);
 
 /* Pulls what is there, by the program's own thread. */
 void drain(push_client *c);

@@ -6,12 +6,6 @@ static void cancel_1(void)
     explore_cancel(1);
 }
 
-static void two_slots(void)
-{
-    open_session();
-    open_a(2, PUSH_BLOCK);
-}
-
 static void one_full(void)
 {
     open_session();
@@ -228,23 +222,10 @@ static void pushed_to_new_or_not(void)
 
 /* ---- A poller ---- */
 
-static void polled(void)
-{
-    two_slots();
-    x.poller = push_poller_new();
-    CHECK(push_poller_add(x.poller, x.a, NULL) == 0);
-}
-
-static void wait(void)
-{
-    push_event event;
-    x.rc[self->number] = push_poller_wait(x.poller, &event, 1, -1);
-}
-
 /* The other must be told in any case. */
 static void wait_and_wake(void)
 {
-    wait();
+    wait_in_poller();
     push_poller_wake(x.poller);
 }
 
@@ -316,8 +297,8 @@ const struct scenario cancel_scenarios[] = {
      .outcomes = {"it is pushed", "it is cancelled"}},
     {.name = "cancel-poller-wait-of-two",
      .least = 14000,
-     .set_up = polled,
-     .threads = {wait_and_wake, wait, push_1_and_cancel},
+     .set_up = two_slots_polled,
+     .threads = {wait_and_wake, wait_in_poller, push_1_and_cancel},
      .finish = other_was_told,
      .outcomes = {"it is told", "it is cancelled"}},
     {0},

@@ -19,12 +19,6 @@ static void take_over_a(void)
     CHECK(x.b && x.b != x.a);
 }
 
-static void two_slots(void)
-{
-    open_session();
-    open_a(2, PUSH_BLOCK);
-}
-
 static void one_full(void)
 {
     open_session();

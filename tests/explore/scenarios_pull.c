@@ -1,12 +1,6 @@
 /* Pulls, put-backs and the client's descriptor. */
 #include "scenario.h"
 
-static void two_slots(void)
-{
-    open_session();
-    open_a(2, PUSH_BLOCK);
-}
-
 static void one_slot(void)
 {
     open_session();

@@ -48,12 +48,6 @@ static void one_full(void)
 
 /* ---- A push meets a pull ---- */
 
-static void two_slots(void)
-{
-    open_session();
-    open_a(2, PUSH_BLOCK);
-}
-
 static void got_1(void)
 {
     CHECK(x.rc[1] == 1 && times_got(1) == 1);

@@ -35,12 +35,6 @@ static void cancel_1(void)
     explore_cancel(1);
 }
 
-static void two_slots(void)
-{
-    open_session();
-    open_a(2, PUSH_BLOCK);
-}
-
 static void no_room(void)
 {
     open_session();
@@ -277,19 +271,6 @@ static void pull_a_timed_and_tell(void)
 
 /* ---- A poller ---- */
 
-static void polled(void)
-{
-    two_slots();
-    x.poller = push_poller_new();
-    CHECK(push_poller_add(x.poller, x.a, NULL) == 0);
-}
-
-static void wait(void)
-{
-    push_event event;
-    x.rc[self->number] = push_poller_wait(x.poller, &event, 1, -1);
-}
-
 static void one_full_not_polled(void)
 {
     one_full();
@@ -308,7 +289,7 @@ static void told(void)
 
 static void wait_and_free(void)
 {
-    wait();
+    wait_in_poller();
     x.done[1] = is_back_before(2);
     push_poller *p = x.poller;
     x.poller = NULL;
@@ -337,7 +318,7 @@ static void woken(void)
 /* The other must be told in any case. */
 static void wait_and_wake(void)
 {
-    wait();
+    wait_in_poller();
     push_poller_wake(x.poller);
 }
 
@@ -418,24 +399,24 @@ const struct scenario wake_scenarios[] = {
     {.name = "wake-poller-wait-add",
      .least = 98,
      .set_up = one_full_not_polled,
-     .threads = {wait, add_a},
+     .threads = {wait_in_poller, add_a},
      .finish = told},
     {.name = "wake-poller-wait-and-free-push",
      .least = 430,
-     .set_up = polled,
+     .set_up = two_slots_polled,
      .threads = {wait_and_free, push_1},
      .finish = told_of_1,
      .outcomes = {"it is told", "it is back, and the poller freed, before it is told"}},
     {.name = "wake-poller-wait-and-free",
      .least = 31,
-     .set_up = polled,
+     .set_up = two_slots_polled,
      .threads = {wait_and_free, wake},
      .finish = woken,
      .outcomes = {"it is told", "it is back, and the poller freed, before it is told"}},
     {.name = "wake-poller-wait-cancelled",
      .least = 190000,
-     .set_up = polled,
-     .threads = {wait_and_wake, wait, push_1, cancel_1},
+     .set_up = two_slots_polled,
+     .threads = {wait_and_wake, wait_in_poller, push_1, cancel_1},
      .finish = other_was_told,
      .outcomes = {"it is told", "it is cancelled"}},
     {0},

@@ -85,6 +85,11 @@ need_nats() {
     need libssl-dev pkg-config --exists libcrypto
 }
 
+# has_nats: libpush-nats can be built.
+has_nats() {
+    pkg-config --exists 'libnats >= 3.4' libcrypto 2>/dev/null
+}
+
 # find_nats_server: sets and exports $NATS_SERVER, or fails. The distribution's package would run it as a service: it is
 # only unpacked, into build/nats.
 find_nats_server() {

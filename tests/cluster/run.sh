@@ -81,7 +81,7 @@ need_browser
 need python3 command -v python3
 need python3-websockets find_python
 install_missing || true
-if ! pkg-config --exists libwebsockets jansson 'libnats >= 3.4' libcrypto || ! find_python; then
+if ! pkg-config --exists libwebsockets jansson || ! has_nats || ! find_python; then
     skip "this system has no libwebsockets, jansson, libnats 3.4, libcrypto, or websockets for Python"
     finish
 fi

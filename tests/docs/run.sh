@@ -212,7 +212,7 @@ need_nats
 install_missing || true
 
 with_nats=ON
-if ! pkg-config --exists 'libnats >= 3.4' libcrypto 2>/dev/null; then
+if ! has_nats; then
     with_nats=OFF
     skip "the documentation of nats.h: this system has no libnats 3.4, or no libcrypto"
 fi

@@ -232,7 +232,7 @@ check "names and fields" packages_are_named
 check "lintian sees no error and warns of nothing" lintian_is_pleased
 check "the symbols file names what is exported" symbols_are_complete
 check "all that is installed is in a package" nothing_is_forgotten
-if pkg-config --exists 'libnats >= 3.4' libcrypto; then
+if has_nats; then
     check "nothing of libpush-nats is in them" nothing_of_nats
 else
     skip "nothing of libpush-nats is in them: this system has no libnats 3.4, or no libcrypto"

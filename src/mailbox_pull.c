@@ -148,8 +148,6 @@ static int yield_locked(push_client *c, const struct deadline *deadline, struct 
                         struct deferred *deferred)
 {
     unsigned yields = patience_yields(c->patience);
-    if (yields == 0 && push__sleeper_is_free(deferred->sleeper))
-        return 0;
     uint64_t seen = word_of(c);
     bool spins = c->spins;
     unsigned yielded = 0;

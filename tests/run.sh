@@ -35,6 +35,15 @@ layer() {
     sed -n "s/^figure: /$1: /p" "$log" >>"$root/build/figures.txt"
 }
 
+# Once more, where it is found: all that the logs of this run say of failures.
+list_failures() {
+    say "what failed"
+    find "$root/build" -maxdepth 2 -newer "$scratch/begun" \( -name ctest.log -o -path "$root/build/*.log" \) \
+        -exec grep -HE "$failure" {} + | sed "s:^$root/build/::" | grep -vE '[0-9]+ passed, 0 failed' | head -n 100
+}
+failure='^== failed|^not taken|^(fail|FAIL|not ok) |\*\*\*(Failed|Timeout|Exception|Not Run)|^\[  FAILED|[Ee]rror: |ERROR: |WARNING: '
+failure="$failure|^SUMMARY: |survives"
+
 # The rules in .clang-format mean what version 14 makes of them; others differ in details.
 check_format() {
     say "checking the format of the sources"
@@ -63,6 +72,7 @@ if ! command -v clang-format-14 >/dev/null && apt-cache show clang-format-14 >/d
     install clang-format-14
 fi
 
+: >"$scratch/begun"
 mkdir -p "$root/build"
 : >"$root/build/figures.txt"
 
@@ -81,5 +91,6 @@ say "bench: a smoke round"
 # What is measured means nothing in so short a round; but everything must arrive.
 check "a smoke round of the benchmarks" sh "$root/tests/bench.sh" --smoke </dev/null
 
+[ "$failed" -eq 0 ] || list_failures
 [ ! -s "$root/build/figures.txt" ] || { say "what was counted" && cat "$root/build/figures.txt"; }
 finish

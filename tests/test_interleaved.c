@@ -742,6 +742,21 @@ static void waiting_pull_against_push(void **state)
     interleave_all(begin_client, pull_shortly, put_one, end_pull_shortly);
 }
 
+static void pull_in_a_hurry(void)
+{
+    hurries = true;
+    ahead = 0;
+    pull_shortly();
+    hurries = false;
+}
+
+/* It has all that it needs to sleep, and is about to. */
+static void waiting_pull_without_yields_against_push(void **state)
+{
+    (void)state;
+    interleave_all(begin_client, pull_in_a_hurry, put_one, end_pull_shortly);
+}
+
 /* Somebody waits in the poller still, so that a mailbox that is found empty is armed, and does not rest. */
 static struct call *waits[2];
 
@@ -937,6 +952,7 @@ static const struct CMUnitTest tests[] = {TEST(first_uses),
                                           TEST(waiting_push_against_pull),
                                           TEST(pull_against_push),
                                           TEST(waiting_pull_against_push),
+                                          TEST(waiting_pull_without_yields_against_push),
                                           TEST(pull_against_push_while_others_wait),
                                           TEST(wait_against_push),
                                           TEST(wait_without_yields_against_push),

@@ -46,7 +46,8 @@ push_client *push_client_find(push_session *s, push_id id)
 {
     if (!s || !id_valid(id))
         return fail(-EINVAL);
-    push_client *c = push__roster_find(s, id, push__id_hash(id));
+    struct name name = name_of(id);
+    push_client *c = push__roster_find(s, &name);
     return c ? c : fail(-ENOENT);
 }
 
@@ -150,7 +151,8 @@ bool push_client_delete(push_client *c)
 {
     if (!c)
         return false;
-    bool deleted = push__registry_delete_client(c->session, key_id(&c->key), c);
+    struct name name = key_name(&c->key);
+    bool deleted = push__registry_delete_client(c->session, &name, c);
     /* Whoever took it out of the session may still be about to close it: who closes it has deleted it. */
     return push__mailbox_close(c) || deleted;
 }

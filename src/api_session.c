@@ -79,7 +79,8 @@ int push_session_pull(push_session *s, push_id client, push_msg **msg, int timeo
         *msg = NULL;
     if (!s || !msg || !id_valid(client))
         return -EINVAL;
-    push_client *c = push__roster_find_locked(s, client, push__id_hash(client));
+    struct name name = name_of(client);
+    push_client *c = push__roster_find_locked(s, &name);
     if (!c)
         return -ENOENT;
     size_t gap = 0;
@@ -98,7 +99,8 @@ int push_session_pull_fd(push_session *s, push_id client)
 {
     if (!s || !id_valid(client))
         return -EINVAL;
-    push_client *c = push__roster_find(s, client, push__id_hash(client));
+    struct name name = name_of(client);
+    push_client *c = push__roster_find(s, &name);
     if (!c)
         return -ENOENT;
     int rc = push__mailbox_fd(c);
@@ -108,7 +110,10 @@ int push_session_pull_fd(push_session *s, push_id client)
 
 bool push_session_delete_client(push_session *s, push_id client)
 {
-    return s && id_valid(client) && push__registry_delete_client(s, client, NULL);
+    if (!s || !id_valid(client))
+        return false;
+    struct name name = name_of(client);
+    return push__registry_delete_client(s, &name, NULL);
 }
 
 size_t push_session_len(push_session *s)

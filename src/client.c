@@ -16,10 +16,10 @@ static struct client_extra *extra_new(void)
     return extra;
 }
 
-push_client *push__client_create(push_session *s, push_id id, uint64_t hash, const push_client_options *options,
+push_client *push__client_create(push_session *s, const struct name *name, const push_client_options *options,
                                  int *rc)
 {
-    push_client *c = push__malloc(sizeof(*c) + key_extra(id));
+    push_client *c = push__malloc(sizeof(*c) + key_extra(name->id));
     *rc = -ENOMEM;
     if (!c)
         return NULL;
@@ -41,7 +41,7 @@ push_client *push__client_create(push_session *s, push_id id, uint64_t hash, con
     c->patience = PATIENCE_MAX;
     atomic_init(&c->word, special ? WORD_SLOW : 0);
     atomic_init(&c->refs, 1);
-    key_init(&c->key, id, hash);
+    key_init(&c->key, name);
     return c;
 
 fail_lock:

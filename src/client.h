@@ -97,7 +97,7 @@ static inline bool client_is_closed(const push_client *c)
 
 /* A new client with one reference, in no session's map yet; takes a reference to the session. The options are
  * valid. NULL: out of memory, or what making the lock said, in *rc. */
-push_client *push__client_create(push_session *s, push_id id, uint64_t hash, const push_client_options *options,
+push_client *push__client_create(push_session *s, const struct name *name, const push_client_options *options,
                                  int *rc);
 
 /* Makes c->extra, if it is not there. No lock is held. Returns 0 or -ENOMEM. */

@@ -20,8 +20,7 @@ struct fanout {
     struct snapshot *snapshot; /* a reference, where clients are to be unlinked after the push lock is let go */
     push_msg *msg;
     size_t size;
-    push_id except;
-    uint64_t except_hash;
+    struct name except; /* of a client that does not get it; its id may be none */
     int timeout_ms;
 
     struct deadline deadline;
@@ -40,7 +39,7 @@ struct fanout {
 /* Where somebody is excepted. */
 static bool is_excepted(const struct fanout *f, const push_client *c)
 {
-    return key_is(&c->key, f->except, f->except_hash);
+    return key_is(&c->key, &f->except);
 }
 
 /* ---- Before: everything that may fail ---- */
@@ -137,7 +136,7 @@ static void put_all(struct fanout *f)
     push_msg *msg = f->msg;
     size_t size = f->size;
     size_t delivered = 0;
-    bool no_exception = id_is_none(f->except);
+    bool no_exception = id_is_none(f->except.id);
     for (size_t i = 0; i < f->len; i++) {
         push_client *c = f->clients[i];
         if (i + AHEAD < f->len)
@@ -159,8 +158,10 @@ static void unlink_disconnected(struct fanout *f)
 {
     for (size_t i = 0; i < f->len; i++) {
         push_client *c = f->clients[i];
-        if (c->overflow == PUSH_DISCONNECT && client_is_closed(c))
-            push__registry_delete_client(c->session, key_id(&c->key), c);
+        if (c->overflow == PUSH_DISCONNECT && client_is_closed(c)) {
+            struct name name = key_name(&c->key);
+            push__registry_delete_client(c->session, &name, c);
+        }
     }
 }
 
@@ -271,8 +272,7 @@ static void begin(struct fanout *f, push_session *s, push_msg *msg, push_id exce
     f->snapshot = NULL;
     f->msg = msg;
     f->size = msg->u.size;
-    f->except = except;
-    f->except_hash = id_is_none(except) ? 0 : push__id_hash(except);
+    f->except = id_is_none(except) ? (struct name){.id = except} : name_of(except);
     f->timeout_ms = timeout_ms;
     f->nodes = NULL;
     f->nodes_len = 0;

@@ -40,6 +40,18 @@ int push__id_secret_init(void);
 /* 64 bits of SipHash-1-3 under the process's secret. The id is valid. */
 uint64_t push__id_hash(push_id id);
 
+/* What objects are looked up by, and made with. Passed on by reference: an id does not fit into registers, and each
+ * copy of it is written to memory and waited for. */
+struct name {
+    push_id id;
+    uint32_t hash;
+};
+
+static inline struct name name_of(push_id id)
+{
+    return (struct name){.id = id, .hash = (uint32_t)push__id_hash(id)};
+}
+
 /* Bytes that an object needs behind its key. */
 static inline size_t key_extra(push_id id)
 {
@@ -55,17 +67,18 @@ static inline unsigned char *key_bytes(const struct key *key)
 }
 
 /* Copies the id in; the object has key_extra(id) bytes behind the key. */
-static inline void key_init(struct key *key, push_id id, uint64_t hash)
+static inline void key_init(struct key *key, const struct name *name)
 {
-    key->hash = (uint32_t)hash;
-    key->kind = (uint32_t)id.kind & 0xf;
+    const push_id *id = &name->id;
+    key->hash = name->hash;
+    key->kind = (uint32_t)id->kind & 0xf;
     key->size = 0;
-    if (id.kind == ID_INT) {
-        memcpy(key_bytes(key), &id.value, sizeof(id.value));
+    if (id->kind == ID_INT) {
+        memcpy(key_bytes(key), &id->value, sizeof(id->value));
     } else {
-        key->size = (uint32_t)id.value & 0xfffffff;
-        if (id.value > 0)
-            memcpy(key_bytes(key), id.data, (size_t)id.value);
+        key->size = (uint32_t)id->value & 0xfffffff;
+        if (id->value > 0)
+            memcpy(key_bytes(key), id->data, (size_t)id->value);
     }
 }
 
@@ -83,13 +96,20 @@ static inline push_id key_id(const struct key *key)
     return id;
 }
 
-static inline bool key_is(const struct key *key, push_id id, uint64_t hash)
+/* The name, whose id points into the key. */
+static inline struct name key_name(const struct key *key)
 {
-    if (key->hash != (uint32_t)hash || (int)key->kind != id.kind)
+    return (struct name){.id = key_id(key), .hash = key->hash};
+}
+
+static inline bool key_is(const struct key *key, const struct name *name)
+{
+    const push_id *id = &name->id;
+    if (key->hash != name->hash || (int)key->kind != id->kind)
         return false;
-    if (id.kind == ID_INT)
-        return memcmp(key_bytes(key), &id.value, sizeof(id.value)) == 0;
-    return key->size == id.value && memcmp(key_bytes(key), id.data, (size_t)id.value) == 0;
+    if (id->kind == ID_INT)
+        return memcmp(key_bytes(key), &id->value, sizeof(id->value)) == 0;
+    return key->size == id->value && memcmp(key_bytes(key), id->data, (size_t)id->value) == 0;
 }
 
 #endif

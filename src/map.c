@@ -28,16 +28,16 @@ static uint32_t slot_after(const struct map *map, uint32_t slot)
     return (slot + 1) & (map->cap - 1);
 }
 
-struct key *push__map_get(const struct map *map, push_id id, uint64_t hash)
+struct key *push__map_get(const struct map *map, const struct name *name)
 {
     if (map->cap == 0)
-        return map->u.one && key_is(map->u.one, id, hash) ? map->u.one : NULL;
+        return map->u.one && key_is(map->u.one, name) ? map->u.one : NULL;
     const uint32_t *marks = marks_of(map);
-    uint32_t mark = mark_of((uint32_t)hash);
-    uint32_t slot = slot_of(map, (uint32_t)hash);
+    uint32_t mark = mark_of(name->hash);
+    uint32_t slot = slot_of(map, name->hash);
     __builtin_prefetch(&map->u.table[slot]); /* while the marks come */
     for (; marks[slot] != 0; slot = slot_after(map, slot)) {
-        if (marks[slot] == mark && key_is(map->u.table[slot], id, hash))
+        if (marks[slot] == mark && key_is(map->u.table[slot], name))
             return map->u.table[slot];
     }
     return NULL;

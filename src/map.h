@@ -26,7 +26,7 @@ struct map {
     uint32_t cap; /* slots of the table; 0: no table */
 };
 
-struct key *push__map_get(const struct map *map, push_id id, uint64_t hash);
+struct key *push__map_get(const struct map *map, const struct name *name);
 
 /* The slots a table must have to take one more object; 0 where the map has room as it is. */
 uint32_t push__map_needs(const struct map *map);

@@ -101,17 +101,17 @@ static struct shard *shard_of(uint32_t hash)
 
 /* ---- Finding and opening ---- */
 
-static push_session *find_locked(const struct shard *shard, push_id id, uint64_t hash)
+static push_session *find_locked(const struct shard *shard, const struct name *name)
 {
-    struct key *key = push__map_get(&shard->sessions, id, hash);
+    struct key *key = push__map_get(&shard->sessions, name);
     return key ? session_of_key(key) : NULL;
 }
 
-static push_session *find(push_id id, uint64_t hash)
+static push_session *find(const struct name *name)
 {
-    struct shard *shard = shard_of((uint32_t)hash);
+    struct shard *shard = shard_of(name->hash);
     lock_acquire(&shard->lock);
-    push_session *s = find_locked(shard, id, hash);
+    push_session *s = find_locked(shard, name);
     if (s)
         session_ref(s);
     lock_release(&shard->lock);
@@ -121,7 +121,10 @@ static push_session *find(push_id id, uint64_t hash)
 push_session *push__registry_find(push_id id)
 {
     push__alloc_settle();
-    return is_ready() ? find(id, push__id_hash(id)) : NULL;
+    if (!is_ready())
+        return NULL;
+    struct name name = name_of(id);
+    return find(&name);
 }
 
 /* From now on the session stays when its last client goes. False: it has gone already. */
@@ -141,14 +144,15 @@ static bool name_it(push_session *s)
 /* Adds a session under an id that is not taken, and takes over a reference. Returns 0, -EEXIST, -ENOMEM. */
 static int insert(push_session *s)
 {
-    struct shard *shard = shard_of(s->key.hash);
+    struct name name = key_name(&s->key);
+    struct shard *shard = shard_of(name.hash);
     struct key **table = NULL;
     uint32_t cap = 0;
     for (;;) {
         int rc = 0;
         lock_acquire(&shard->lock);
         uint32_t needs = push__map_needs(&shard->sessions);
-        if (find_locked(shard, key_id(&s->key), s->key.hash)) {
+        if (find_locked(shard, &name)) {
             rc = -EEXIST;
         } else if (needs == 0 || (table && cap == needs)) {
             if (needs > 0)
@@ -177,17 +181,18 @@ static void end_session(push_session *s)
 }
 
 /* A new session, its first client in it before anybody can find it. Returns as insert. */
-static int create(push_id session, uint64_t hash, bool named, push_id client, const push_client_options *options,
+static int create(const struct name *session, bool named, push_id client, const push_client_options *options,
                   push_session **s, push_client **c)
 {
     int rc;
-    push_session *fresh = push__session_create(session, hash, &rc);
+    push_session *fresh = push__session_create(session, &rc);
     if (!fresh)
         return rc;
     if (named)
         session_set(fresh, SESSION_NAMED);
     if (options) {
-        push_client *first = push__client_create(fresh, client, push__id_hash(client), options, &rc);
+        struct name name = name_of(client);
+        push_client *first = push__client_create(fresh, &name, options, &rc);
         if (!first) {
             push__session_unref(fresh);
             return rc;
@@ -214,11 +219,11 @@ int push__registry_open(push_id session, bool named, push_id client, const push_
     int rc = need_registry();
     if (rc < 0)
         return rc;
-    uint64_t hash = push__id_hash(session);
+    struct name name = name_of(session);
     for (;;) {
-        push_session *found = find(session, hash);
+        push_session *found = find(&name);
         if (!found) {
-            rc = create(session, hash, named, client, options, s, c);
+            rc = create(&name, named, client, options, s, c);
             if (rc == -EEXIST)
                 continue; /* somebody was quicker */
             return rc;
@@ -248,9 +253,8 @@ static bool remove_locked(struct shard *shard, push_session *s, struct key ***ta
     return removed;
 }
 
-bool push__registry_delete_client(push_session *s, push_id id, const push_client *exact)
+bool push__registry_delete_client(push_session *s, const struct name *name, const push_client *exact)
 {
-    uint64_t hash = push__id_hash(id);
     struct shard *shard = shard_of(s->key.hash);
     struct key **table = NULL;
     bool last = false;
@@ -259,7 +263,7 @@ bool push__registry_delete_client(push_session *s, push_id id, const push_client
     if (!named)
         lock_acquire(&shard->lock);
     push__roster_lock(s);
-    push_client *c = push__roster_take_locked(s, id, hash, exact);
+    push_client *c = push__roster_take_locked(s, name, exact);
     if (c && s->clients.len == 0 && !session_has(s, SESSION_NAMED | SESSION_CLOSED)) {
         last = remove_locked(shard, s, &table);
         if (last)
@@ -283,12 +287,12 @@ bool push__registry_delete(push_id id, bool only_empty)
 {
     if (!is_ready())
         return false;
-    uint64_t hash = push__id_hash(id);
-    struct shard *shard = shard_of((uint32_t)hash);
+    struct name name = name_of(id);
+    struct shard *shard = shard_of(name.hash);
     struct key **table = NULL;
     struct map clients;
     lock_acquire(&shard->lock);
-    push_session *s = find_locked(shard, id, hash);
+    push_session *s = find_locked(shard, &name);
     bool goes = s && push__roster_close(s, only_empty, &clients);
     if (goes)
         remove_locked(shard, s, &table);

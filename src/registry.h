@@ -18,9 +18,9 @@ push_session *push__registry_find(push_id id);
 int push__registry_open(push_id session, bool named, push_id client, const push_client_options *options,
                         push_session **s, push_client **c);
 
-/* Deletes the client of that id, or with `exact` this very one, and with the last one a session that was not named.
- * False: there was none. */
-bool push__registry_delete_client(push_session *s, push_id id, const push_client *exact);
+/* Deletes the client of that name, or with `exact` this very one, and with the last one a session that was not
+ * named. False: there was none. */
+bool push__registry_delete_client(push_session *s, const struct name *name, const push_client *exact);
 
 /* Deletes a session; with `only_empty`, only one without clients. False: there was none. */
 bool push__registry_delete(push_id id, bool only_empty);

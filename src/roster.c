@@ -14,7 +14,7 @@
 #endif
 
 /* Returns the lock under which the map can be looked at until it is let go. */
-static struct lock *begin_lookup(push_session *s, uint64_t hash)
+static struct lock *begin_lookup(push_session *s, uint32_t hash)
 {
     struct lock *lock = &s->clients_lock;
     if (session_has(s, SESSION_STRIPED)) {
@@ -43,19 +43,19 @@ void push__roster_unlock(push_session *s)
     lock_release(&s->clients_lock);
 }
 
-push_client *push__roster_find(push_session *s, push_id id, uint64_t hash)
+push_client *push__roster_find(push_session *s, const struct name *name)
 {
-    struct lock *lock = begin_lookup(s, hash);
-    struct key *key = push__map_get(&s->clients, id, hash);
+    struct lock *lock = begin_lookup(s, name->hash);
+    struct key *key = push__map_get(&s->clients, name);
     push_client *c = key ? client_ref(client_of_key(key)) : NULL;
     lock_release(lock);
     return c;
 }
 
-push_client *push__roster_find_locked(push_session *s, push_id id, uint64_t hash)
+push_client *push__roster_find_locked(push_session *s, const struct name *name)
 {
-    struct lock *lock = begin_lookup(s, hash);
-    struct key *key = push__map_get(&s->clients, id, hash);
+    struct lock *lock = begin_lookup(s, name->hash);
+    struct key *key = push__map_get(&s->clients, name);
     push_client *c = key ? client_of_key(key) : NULL;
     if (c)
         lock_acquire(&c->lock);
@@ -104,12 +104,12 @@ static int meet_locked(push_session *s, push_client *there, push_duplicate dupli
 }
 
 /* 0: *out is a client with a reference for the caller. 1: the map must grow first: join->table_cap says to what. */
-static int join_locked(push_session *s, push_id id, uint64_t hash, push_duplicate duplicate, struct join *join,
+static int join_locked(push_session *s, const struct name *name, push_duplicate duplicate, struct join *join,
                        push_client **out)
 {
     if (session_has(s, SESSION_CLOSED))
         return -EPIPE;
-    struct key *key = push__map_get(&s->clients, id, hash);
+    struct key *key = push__map_get(&s->clients, name);
     if (key && client_is_closed(client_of_key(key))) {
         /* A push has just disconnected it, and will not find it here any more when it comes to unlink it. */
         join->displaced = client_of_key(key);
@@ -154,16 +154,16 @@ static void drop_stale_snapshot(push_session *s)
 
 int push__roster_join(push_session *s, push_id id, const push_client_options *options, push_client **out)
 {
-    uint64_t hash = push__id_hash(id);
+    struct name name = name_of(id);
     bool takes_over = options->duplicate == PUSH_TAKEOVER;
-    if (options->duplicate == PUSH_SHARE && (*out = push__roster_find(s, id, hash)) != NULL) {
+    if (options->duplicate == PUSH_SHARE && (*out = push__roster_find(s, &name)) != NULL) {
         if (!client_is_closed(*out))
             return 0;
         push__client_unref(*out);
     }
     *out = NULL;
     int rc;
-    struct join join = {.fresh = push__client_create(s, id, hash, options, &rc)};
+    struct join join = {.fresh = push__client_create(s, &name, options, &rc)};
     if (!join.fresh)
         return rc;
     rc = takes_over ? push__client_need_extra(join.fresh) : 0;
@@ -171,7 +171,7 @@ int push__roster_join(push_session *s, push_id id, const push_client_options *op
         if (takes_over)
             lock_acquire(&s->push_lock);
         push__roster_lock(s);
-        rc = join_locked(s, id, hash, options->duplicate, &join, out);
+        rc = join_locked(s, &name, options->duplicate, &join, out);
         push__roster_unlock(s);
         if (takes_over)
             lock_release(&s->push_lock);
@@ -192,9 +192,9 @@ int push__roster_join(push_session *s, push_id id, const push_client_options *op
 
 /* ---- Leaving ---- */
 
-push_client *push__roster_take_locked(push_session *s, push_id id, uint64_t hash, const push_client *exact)
+push_client *push__roster_take_locked(push_session *s, const struct name *name, const push_client *exact)
 {
-    struct key *key = push__map_get(&s->clients, id, hash);
+    struct key *key = push__map_get(&s->clients, name);
     if (!key || (exact && key != &exact->key))
         return NULL;
     push__map_remove(&s->clients, key);

@@ -23,12 +23,12 @@ struct snapshot {
 void push__roster_lock(push_session *s);
 void push__roster_unlock(push_session *s);
 
-/* The client of that id, with a reference; NULL. */
-push_client *push__roster_find(push_session *s, push_id id, uint64_t hash);
+/* The client of that name, with a reference; NULL. */
+push_client *push__roster_find(push_session *s, const struct name *name);
 
 /* The same, with its mailbox lock held instead of a reference: enough to keep it, because whoever takes a client
  * out of the map closes it, under that lock, before he lets its reference go. */
-push_client *push__roster_find_locked(push_session *s, push_id id, uint64_t hash);
+push_client *push__roster_find_locked(push_session *s, const struct name *name);
 
 /* Finds, makes, or replaces a client as options->duplicate says: one reference in *out. The options are valid.
  * Returns 0; -EPIPE: the session is closed; -EEXIST, -ENOMEM, or what making a lock said. */
@@ -37,10 +37,10 @@ int push__roster_join(push_session *s, push_id id, const push_client_options *op
 /* The first client of a session that nobody knows yet: needs no lock, cannot fail. Takes over the reference. */
 void push__roster_found(push_session *s, push_client *c);
 
-/* Takes a client out of the map: the one of that id, or, with `exact`, this very one. Under push__roster_lock. The
- * caller gets the map's reference, and calls push__roster_left with it once no lock is held; that returns false
+/* Takes a client out of the map: the one of that name, or, with `exact`, this very one. Under push__roster_lock.
+ * The caller gets the map's reference, and calls push__roster_left with it once no lock is held; that returns false
  * where a push had disconnected it already. NULL: it is not there. */
-push_client *push__roster_take_locked(push_session *s, push_id id, uint64_t hash, const push_client *exact);
+push_client *push__roster_take_locked(push_session *s, const struct name *name, const push_client *exact);
 bool push__roster_left(push_session *s, push_client *c);
 
 /* Closes the session, and hands its clients over, to be dismissed. False: it has some, and is to go only when

@@ -5,9 +5,9 @@
 
 #include "alloc.h"
 
-push_session *push__session_create(push_id id, uint64_t hash, int *rc)
+push_session *push__session_create(const struct name *name, int *rc)
 {
-    push_session *s = push__malloc(sizeof(*s) + key_extra(id));
+    push_session *s = push__malloc(sizeof(*s) + key_extra(name->id));
     if (!s) {
         *rc = -ENOMEM;
         return NULL;
@@ -23,7 +23,7 @@ push_session *push__session_create(push_id id, uint64_t hash, int *rc)
     atomic_init(&s->patience, PATIENCE_MAX);
     atomic_init(&s->contended, 0);
     atomic_init(&s->refs, 1);
-    key_init(&s->key, id, hash);
+    key_init(&s->key, name);
     return s;
 
 fail_clients_lock:

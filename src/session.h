@@ -57,7 +57,7 @@ static inline void session_clear(push_session *s, uint16_t flag)
 }
 
 /* A new session without clients, with one reference, in no registry. NULL with the reason in *rc. */
-push_session *push__session_create(push_id id, uint64_t hash, int *rc);
+push_session *push__session_create(const struct name *name, int *rc);
 
 static inline push_session *session_ref(push_session *s)
 {

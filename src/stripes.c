@@ -32,7 +32,7 @@ void push__stripes_destroy(void)
     destroy(GROUPS * STRIPES);
 }
 
-struct lock *push__stripe_of(uint32_t group, uint64_t hash)
+struct lock *push__stripe_of(uint32_t group, uint32_t hash)
 {
     return &stripes[group % GROUPS][hash % STRIPES].lock;
 }
@@ -40,13 +40,13 @@ struct lock *push__stripe_of(uint32_t group, uint64_t hash)
 void push__stripes_acquire_all(uint32_t group)
 {
     lock_acquire(push__stripe_of(group, 0));
-    for (uint64_t i = 1; i < STRIPES; i++)
+    for (uint32_t i = 1; i < STRIPES; i++)
         lock_acquire_more(push__stripe_of(group, i));
 }
 
 void push__stripes_release_all(uint32_t group)
 {
-    for (uint64_t i = STRIPES - 1; i > 0; i--)
+    for (uint32_t i = STRIPES - 1; i > 0; i--)
         lock_release_more(push__stripe_of(group, i));
     lock_release(push__stripe_of(group, 0));
 }

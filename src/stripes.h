@@ -15,7 +15,7 @@ int push__stripes_init(void);
 void push__stripes_destroy(void);
 
 /* The group is named by any number. */
-struct lock *push__stripe_of(uint32_t group, uint64_t hash);
+struct lock *push__stripe_of(uint32_t group, uint32_t hash);
 
 void push__stripes_acquire_all(uint32_t group);
 void push__stripes_release_all(uint32_t group);

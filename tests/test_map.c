@@ -18,7 +18,14 @@ static push_id item_id(const struct item *item)
 static void item_init(struct item *item, uint64_t id, uint32_t hash)
 {
     item->there = false;
-    key_init(&item->key, push_id_int(id), hash);
+    struct name name = {push_id_int(id), hash};
+    key_init(&item->key, &name);
+}
+
+static struct key *get(const struct map *map, push_id id, uint32_t hash)
+{
+    struct name name = {id, hash};
+    return push__map_get(map, &name);
 }
 
 /* As an owner of a map does it. */
@@ -54,7 +61,7 @@ static void check_against(const struct map *map, const struct item *items, size_
     assert_true(push__map_check(map));
     size_t there = 0;
     for (size_t i = 0; i < n; i++) {
-        struct key *found = push__map_get(map, item_id(&items[i]), items[i].key.hash);
+        struct key *found = get(map, item_id(&items[i]), items[i].key.hash);
         assert_ptr_equal(found, items[i].there ? &items[i].key : NULL);
         there += items[i].there;
     }
@@ -132,7 +139,7 @@ static void test_replace(void **state)
         push__map_replace(&map, &items[n - 1].key, &twin.key);
         assert_true(push__map_check(&map));
         assert_int_equal(map.len, n);
-        assert_ptr_equal(push__map_get(&map, item_id(&twin), 5), &twin.key);
+        assert_ptr_equal(get(&map, item_id(&twin), 5), &twin.key);
         assert_false(push__map_remove(&map, &items[n - 1].key));
         assert_true(push__map_remove(&map, &twin.key));
         items[n - 1].there = false;
@@ -163,8 +170,9 @@ static void test_equal_hashes_are_not_equal_keys(void **state)
     for (size_t i = 0; i < COUNT(ids); i++) {
         keys[i] = push__malloc(sizeof(struct key) + key_extra(ids[i]));
         assert_non_null(keys[i]);
-        key_init(keys[i], ids[i], 99);
-        assert_null(push__map_get(&map, ids[i], 99));
+        struct name name = {ids[i], 99};
+        key_init(keys[i], &name);
+        assert_null(get(&map, ids[i], 99));
         uint32_t cap = push__map_needs(&map);
         if (cap > 0)
             push__free(push__map_install(&map, push__map_table(cap), cap));
@@ -172,8 +180,8 @@ static void test_equal_hashes_are_not_equal_keys(void **state)
         assert_true(push__map_check(&map));
     }
     for (size_t i = 0; i < COUNT(ids); i++) {
-        assert_ptr_equal(push__map_get(&map, ids[i], 99), keys[i]);
-        assert_null(push__map_get(&map, ids[i], 98));
+        assert_ptr_equal(get(&map, ids[i], 99), keys[i]);
+        assert_null(get(&map, ids[i], 98));
         assert_true(push_id_equal(key_id(keys[i]), ids[i]));
     }
     for (size_t i = 0; i < COUNT(ids); i++) {
@@ -207,7 +215,7 @@ static void test_every_hole_is_closed(void **state)
             if (!push__map_remove(&map, &items[removed].key) || !push__map_check(&map))
                 fail_msg("places %05o, removed %u", (unsigned)places, (unsigned)removed);
             for (uint32_t i = 0; i < N; i++) {
-                const struct key *found = push__map_get(&map, item_id(&items[i]), items[i].key.hash);
+                const struct key *found = get(&map, item_id(&items[i]), items[i].key.hash);
                 assert_ptr_equal(found, i == removed ? NULL : &items[i].key);
             }
         }

@@ -29,7 +29,7 @@ static void make_registry(void)
 
 struct attempt {
     uint32_t group;
-    uint64_t hash;
+    uint32_t hash;
     bool taken;
 };
 
@@ -43,7 +43,7 @@ static void try_stripe(void *arg)
 }
 
 /* Whether another thread could take the stripe of this hash. */
-static bool is_free(uint32_t group, uint64_t hash)
+static bool is_free(uint32_t group, uint32_t hash)
 {
     struct attempt a = {group, hash, false};
     crew_run(1, try_stripe, &a, sizeof(a));
@@ -67,12 +67,12 @@ static void test_all_exclude_everybody(void **state)
     (void)state;
     make_registry();
     push__stripes_acquire_all(3);
-    for (uint64_t hash = 0; hash < 64; hash++) {
+    for (uint32_t hash = 0; hash < 64; hash++) {
         assert_false(is_free(3, hash));
         assert_true(is_free(4, hash));
     }
     push__stripes_release_all(3);
-    for (uint64_t hash = 0; hash < 64; hash++)
+    for (uint32_t hash = 0; hash < 64; hash++)
         assert_true(is_free(3, hash));
 }
 
@@ -145,7 +145,7 @@ static void test_who_changes_the_map_waits_for_look_ups(void **state)
     push_session *s = session("alice");
     push_client *phone = client(s, "phone", 2);
     look_up_once_too_often(s);
-    for (uint64_t hash = 0; hash < 16; hash++) {
+    for (uint32_t hash = 0; hash < 16; hash++) {
         struct change change = {.s = s};
         lock_acquire(push__stripe_of(s->key.hash, hash));
         struct crew *crew = crew_start(1, join_and_leave, &change, sizeof(change));

@@ -67,7 +67,10 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     __real_clock_gettime(CLOCK_MONOTONIC, &t);
     int64_t piece = to_ns(&t) + MILLISECOND / 2;
     int64_t end = to_ns(until) - atomic_load(&monotonic);
+    if (end < 0)
+        end = 0; /* a jump by more than the machine has been up: there are no times before 0 */
     t = to_timespec(end < piece ? end : piece);
     int rc = __real_pthread_cond_timedwait(cond, mutex, &t);
+    EXPECT(rc == 0 || rc == ETIMEDOUT);
     return rc == ETIMEDOUT && piece < end ? 0 : rc;
 }

@@ -79,8 +79,7 @@ int push_session_pull(push_session *s, push_id client, push_msg **msg, int timeo
         *msg = NULL;
     if (!s || !msg || !id_valid(client))
         return -EINVAL;
-    struct name name = name_of(client);
-    push_client *c = push__roster_find_locked(s, &name);
+    push_client *c = push__roster_find_locked(s, push__name_again(client));
     if (!c)
         return -ENOENT;
     size_t gap = 0;

@@ -8,8 +8,10 @@
 #include "siphash.h"
 #include "sync.h"
 
-/* Written by push__id_secret_init only, which the registry calls before anything can be hashed. */
+/* Written by push__id_secret_init only, which the registry calls before anything can be hashed: once a process, and
+ * once more in each forked child. */
 static uint64_t secret[2];
+static unsigned secrets; /* had so far, those of its parents included */
 
 static int read_random(unsigned char *p, size_t left)
 {
@@ -30,6 +32,7 @@ int push__id_secret_init(void)
     int state = push__cancel_off();
     int rc = read_random((unsigned char *)secret, sizeof(secret));
     push__cancel_restore(state);
+    secrets++;
     return rc;
 }
 
@@ -39,6 +42,53 @@ uint64_t push__id_hash(push_id id)
         return siphash(secret, &id.value, sizeof(id.value), 1, 3);
     return siphash(secret, id.data, (size_t)id.value, 1, 3);
 }
+
+static bool are_equal(const push_id *a, const push_id *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    if (a->kind != ID_BYTES)
+        return a->kind == ID_NONE || a->value == b->value;
+    return a->value == b->value && (a->data == b->data || memcmp(a->data, b->data, (size_t)a->value) == 0);
+}
+
+/* ---- What a thread named last ---- */
+
+enum { REMEMBERED = 40 }; /* bytes: a UUID as text, and some */
+
+/* Reached without a call, where the C library keeps a few bytes free for libraries that are loaded late. */
+#if defined(__GLIBC__)
+__attribute__((tls_model("initial-exec")))
+#endif
+static _Thread_local struct {
+    unsigned secret; /* the one it was hashed under; 0: nothing is remembered */
+    struct name name;
+    unsigned char bytes[REMEMBERED]; /* the id's */
+} named_last;
+
+/* False: the id is too long, and its bytes are the caller's. */
+static bool keep_bytes(push_id *id)
+{
+    if (id->kind != ID_BYTES)
+        return true;
+    if (id->value > sizeof(named_last.bytes))
+        return false;
+    if (id->value > 0)
+        memcpy(named_last.bytes, id->data, (size_t)id->value);
+    id->data = named_last.bytes;
+    return true;
+}
+
+const struct name *push__name_again(push_id id)
+{
+    if (named_last.secret == secrets && are_equal(&named_last.name.id, &id))
+        return &named_last.name;
+    named_last.name = name_of(id);
+    named_last.secret = keep_bytes(&named_last.name.id) ? secrets : 0;
+    return &named_last.name;
+}
+
+/* ---- Ids ---- */
 
 push_id push_id_str(const char *s)
 {
@@ -66,11 +116,7 @@ push_id push_id_int(uint64_t n)
 
 bool push_id_equal(push_id a, push_id b)
 {
-    if (a.kind != b.kind)
-        return false;
-    if (a.kind != ID_BYTES)
-        return a.kind == ID_NONE || a.value == b.value;
-    return a.value == b.value && (a.data == b.data || memcmp(a.data, b.data, (size_t)a.value) == 0);
+    return are_equal(&a, &b);
 }
 
 /* snprintf's bookkeeping: `length` counts all text, only what fits is written. */

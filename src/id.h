@@ -52,6 +52,10 @@ static inline struct name name_of(push_id id)
     return (struct name){.id = id, .hash = (uint32_t)push__id_hash(id)};
 }
 
+/* The same, for calls that a thread makes with one id again and again: what it named last is remembered. Good until
+ * the thread's next call, and for as long as the id's bytes are there. */
+const struct name *push__name_again(push_id id);
+
 /* Bytes that an object needs behind its key. */
 static inline size_t key_extra(push_id id)
 {

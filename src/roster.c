@@ -8,25 +8,23 @@
 
 /* ---- Looking up ---- */
 
-/* Look-ups that may find the clients lock taken before they take stripes instead. */
-#ifndef PUSH_CONTENDED_MAX
-#define PUSH_CONTENDED_MAX 32
+/* Pulls by id that take the clients lock before they take stripes instead. */
+#ifndef PUSH_LOOKUPS_MAX
+#define PUSH_LOOKUPS_MAX 32
 #endif
 
-/* Returns the lock under which the map can be looked at until it is let go. */
-static struct lock *begin_lookup(push_session *s, uint32_t hash)
+/* The lock under which the map can be looked at. */
+static struct lock *lookup_lock(push_session *s, const struct name *name)
 {
-    struct lock *lock = &s->clients_lock;
-    if (session_has(s, SESSION_STRIPED)) {
-        lock = push__stripe_of(s->key.hash, hash);
-        lock_acquire(lock);
-    } else if (!lock_try(lock)) {
-        bool too_often = atomic_fetch_add_explicit(&s->contended, 1, memory_order_relaxed) >= PUSH_CONTENDED_MAX;
-        lock_acquire(lock);
-        if (too_often)
-            session_set(s, SESSION_STRIPED);
-    }
-    return lock;
+    return session_has(s, SESSION_STRIPED) ? push__stripe_here(s->key.hash, name->hash) : &s->clients_lock;
+}
+
+static void count_lookup_locked(push_session *s)
+{
+    if (s->lookups == PUSH_LOOKUPS_MAX)
+        session_set(s, SESSION_STRIPED);
+    else
+        s->lookups++;
 }
 
 void push__roster_lock(push_session *s)
@@ -45,7 +43,8 @@ void push__roster_unlock(push_session *s)
 
 push_client *push__roster_find(push_session *s, const struct name *name)
 {
-    struct lock *lock = begin_lookup(s, name->hash);
+    struct lock *lock = lookup_lock(s, name);
+    lock_acquire(lock);
     struct key *key = push__map_get(&s->clients, name);
     push_client *c = key ? client_ref(client_of_key(key)) : NULL;
     lock_release(lock);
@@ -54,7 +53,10 @@ push_client *push__roster_find(push_session *s, const struct name *name)
 
 push_client *push__roster_find_locked(push_session *s, const struct name *name)
 {
-    struct lock *lock = begin_lookup(s, name->hash);
+    struct lock *lock = lookup_lock(s, name);
+    lock_acquire(lock);
+    if (lock == &s->clients_lock)
+        count_lookup_locked(s);
     struct key *key = push__map_get(&s->clients, name);
     push_client *c = key ? client_of_key(key) : NULL;
     if (c)

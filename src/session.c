@@ -21,7 +21,6 @@ push_session *push__session_create(const struct name *name, int *rc)
         goto fail_clients_lock;
     atomic_init(&s->flags, 0);
     atomic_init(&s->patience, PATIENCE_MAX);
-    atomic_init(&s->contended, 0);
     atomic_init(&s->refs, 1);
     key_init(&s->key, name);
     return s;

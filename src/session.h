@@ -31,7 +31,7 @@ struct push_session {
     struct snapshot *snapshot; /* [p] the clients as an array, for pushes; NULL: none yet */
     _Atomic uint16_t flags;    /* a each set as said above, so that a look without the lock is a hint, or enough */
     _Atomic patience patience; /* a of pushes that wait: a hint, relaxed */
-    _Atomic uint8_t contended; /* a look-ups that found [c] taken: a hint, relaxed */
+    uint8_t lookups;           /* [c] for pulls, until SESSION_STRIPED */
     _Atomic uint32_t refs;     /* a handles, the registry, clients */
     struct key key;            /* I last: see id.h */
 };

@@ -1,7 +1,19 @@
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getcpu */
+#endif
 #include "stripes.h"
+
+#include <sched.h>
 
 #ifndef PUSH_STRIPES
 #define PUSH_STRIPES 16
+#endif
+#ifndef PUSH_STRIPE_BY_CPU
+#ifdef __linux__
+#define PUSH_STRIPE_BY_CPU 1
+#else
+#define PUSH_STRIPE_BY_CPU 0
+#endif
 #endif
 enum { GROUPS = 16, STRIPES = PUSH_STRIPES, LINE = 64 };
 
@@ -32,9 +44,19 @@ void push__stripes_destroy(void)
     destroy(GROUPS * STRIPES);
 }
 
-struct lock *push__stripe_of(uint32_t group, uint32_t hash)
+struct lock *push__stripe_of(uint32_t group, uint32_t stripe)
 {
-    return &stripes[group % GROUPS][hash % STRIPES].lock;
+    return &stripes[group % GROUPS][stripe % STRIPES].lock;
+}
+
+struct lock *push__stripe_here(uint32_t group, uint32_t hash)
+{
+#if PUSH_STRIPE_BY_CPU
+    (void)hash;
+    return push__stripe_of(group, (uint32_t)sched_getcpu()); /* its error is a number like any other */
+#else
+    return push__stripe_of(group, hash);
+#endif
 }
 
 void push__stripes_acquire_all(uint32_t group)

@@ -92,17 +92,6 @@ static inline void lock_release(struct lock *lock)
     lock_release_as(lock, lock_rank(lock));
 }
 
-/* True where the lock was free, and is taken. */
-static inline bool lock_try(struct lock *lock)
-{
-    if (pthread_mutex_trylock(&lock->mutex) != 0)
-        return false;
-#ifdef PUSH_LOCK_RANKS
-    push__rank_enter(lock->rank);
-#endif
-    return true;
-}
-
 /* Take, and let go of, further locks of a rank that is held: always the same ones, in the same order. */
 static inline void lock_acquire_more(struct lock *lock)
 {

@@ -170,6 +170,52 @@ static void test_the_secret_differs(void **state)
     }
 }
 
+static void assert_named_again(push_id id)
+{
+    const struct name *name = push__name_again(id);
+    assert_true(push_id_equal(name->id, id));
+    assert_int_equal(name->hash, (uint32_t)push__id_hash(id));
+}
+
+/* Whatever was named before, and in whichever order. */
+static void test_a_name_again_is_the_name(void **state)
+{
+    (void)state;
+    static char bytes[100];
+    static char same[sizeof(bytes)];
+    push_id ids[] = {push_id_int(0),           push_id_int(1),           push_id_bytes("", 0),
+                     push_id_bytes("\0", 1),   push_id_bytes("\1", 1),   push_id_bytes(bytes, 39),
+                     push_id_bytes(same, 39),  push_id_bytes(bytes, 40), push_id_bytes(bytes, 41),
+                     push_id_bytes(bytes, 100)};
+    assert_int_equal(push__id_secret_init(), 0);
+    for (size_t i = 0; i < COUNT(ids); i++) {
+        for (size_t j = 0; j < COUNT(ids); j++) {
+            assert_named_again(ids[i]);
+            assert_named_again(ids[j]);
+            assert_named_again(ids[j]);
+        }
+    }
+}
+
+/* The caller's memory has changed since, or the secret has. */
+static void test_what_was_named_last_may_be_out_of_date(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= 64; size++) {
+        char bytes[64] = {0};
+        assert_int_equal(push__id_secret_init(), 0);
+        assert_named_again(push_id_bytes(bytes, size));
+        bytes[size - 1] = 1;
+        assert_named_again(push_id_bytes(bytes, size));
+        assert_int_equal(push__id_secret_init(), 0);
+        assert_named_again(push_id_bytes(bytes, size));
+    }
+    for (uint64_t n = 0; n < 64; n++) {
+        assert_int_equal(push__id_secret_init(), 0);
+        assert_named_again(push_id_int(7));
+    }
+}
+
 static void test_no_randomness_is_an_error(void **state)
 {
     (void)state;
@@ -208,6 +254,8 @@ static const struct CMUnitTest tests[] = {VECTOR_TEST(test_2_4_vectors),
                                           VECTOR_TEST(test_every_bit_counts),
                                           VECTOR_TEST(test_ids_are_hashed_under_the_whole_secret),
                                           TEST(test_the_secret_differs),
+                                          TEST(test_a_name_again_is_the_name),
+                                          TEST(test_what_was_named_last_may_be_out_of_date),
                                           TEST(test_no_randomness_is_an_error),
                                           TEST(test_bits_are_spread)};
 

@@ -2,6 +2,7 @@
 #include "helpers.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,9 +38,9 @@ static void try_stripe(void *arg)
 {
     struct attempt *a = arg;
     struct lock *lock = push__stripe_of(a->group, a->hash);
-    a->taken = lock_try(lock);
+    a->taken = pthread_mutex_trylock(&lock->mutex) == 0;
     if (a->taken)
-        lock_release(lock);
+        pthread_mutex_unlock(&lock->mutex);
 }
 
 /* Whether another thread could take the stripe of this hash. */
@@ -78,24 +79,54 @@ static void test_all_exclude_everybody(void **state)
 
 /* ---- Look-ups ---- */
 
-/* A look-up that finds the clients lock taken, when many have before. */
-static void look_up_once_too_often(push_session *s)
+struct place {
+    size_t cpu;
+    bool own_stripe;
+};
+
+static void look_from(void *arg)
 {
-    atomic_store(&s->contended, UINT8_MAX);
-    lock_acquire(&s->clients_lock);
-    struct call *call = begin_pull_by_id(s, PUSH_ID("phone"), 0);
-    assert_asleep(call);
-    lock_release(&s->clients_lock);
-    assert_int_equal(finish(call).rc, -EAGAIN);
+    struct place *place = arg;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(place->cpu, &set);
+    EXPECT(sched_setaffinity(0, sizeof(set), &set) == 0);
+    place->own_stripe = push__stripe_here(3, 5) == push__stripe_of(3, (uint32_t)sched_getcpu());
 }
 
-static void test_look_ups_that_meet_take_stripes(void **state)
+static void test_a_look_up_takes_the_stripe_of_its_processor(void **state)
+{
+    (void)state;
+    cpu_set_t allowed;
+    assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &allowed))
+            continue;
+        struct place place = {.cpu = cpu};
+        crew_run(1, look_from, &place, sizeof(place));
+        assert_true(place.own_stripe);
+    }
+    assert_expectations();
+}
+
+/* Pulls by id, one after the other. */
+static void pull_by_id(push_session *s, int times)
+{
+    push_msg *msg;
+    while (times-- > 0)
+        assert_int_equal(push_session_pull(s, PUSH_ID("phone"), &msg, 0), -EAGAIN);
+}
+
+enum { BEFORE_STRIPES = 32 };
+
+static void test_after_some_pulls_by_id_they_take_stripes(void **state)
 {
     (void)state;
     push_session *s = session("alice");
     push_client *phone = client(s, "phone", 2);
+    pull_by_id(s, BEFORE_STRIPES);
     assert_false(session_has(s, SESSION_STRIPED));
-    look_up_once_too_often(s);
+    pull_by_id(s, 1);
     assert_true(session_has(s, SESSION_STRIPED));
 
     /* From now on they do not need the clients lock, and who changes the map excludes them. */
@@ -144,7 +175,7 @@ static void test_who_changes_the_map_waits_for_look_ups(void **state)
     (void)state;
     push_session *s = session("alice");
     push_client *phone = client(s, "phone", 2);
-    look_up_once_too_often(s);
+    pull_by_id(s, BEFORE_STRIPES + 1);
     for (uint32_t hash = 0; hash < 16; hash++) {
         struct change change = {.s = s};
         lock_acquire(push__stripe_of(s->key.hash, hash));
@@ -161,17 +192,21 @@ static void test_who_changes_the_map_waits_for_look_ups(void **state)
     push_session_unref(s);
 }
 
-static void test_one_meeting_changes_nothing(void **state)
+/* Nor do other look-ups ask for it. */
+static void test_a_few_pulls_change_nothing(void **state)
 {
     (void)state;
     push_session *s = session("alice");
     push_client *phone = client(s, "phone", 2);
+    pull_by_id(s, 1);
+    for (int i = 0; i < 2 * BEFORE_STRIPES; i++)
+        push_client_unref(push_client_find(s, PUSH_ID("phone")));
+    assert_false(session_has(s, SESSION_STRIPED));
     lock_acquire(&s->clients_lock);
     struct call *call = begin_pull_by_id(s, PUSH_ID("phone"), 0);
     assert_asleep(call);
     lock_release(&s->clients_lock);
     assert_int_equal(finish(call).rc, -EAGAIN);
-    assert_false(session_has(s, SESSION_STRIPED));
     push_client_unref(phone);
     push_session_unref(s);
 }
@@ -191,9 +226,13 @@ static void test_all_locks_or_none(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    TEST(test_a_stripe_excludes_its_own),       TEST(test_all_exclude_everybody),
-    TEST(test_look_ups_that_meet_take_stripes), TEST(test_who_changes_the_map_waits_for_look_ups),
-    TEST(test_one_meeting_changes_nothing),     TEST(test_all_locks_or_none),
+    TEST(test_a_stripe_excludes_its_own),
+    TEST(test_all_exclude_everybody),
+    TEST(test_a_look_up_takes_the_stripe_of_its_processor),
+    TEST(test_after_some_pulls_by_id_they_take_stripes),
+    TEST(test_who_changes_the_map_waits_for_look_ups),
+    TEST(test_a_few_pulls_change_nothing),
+    TEST(test_all_locks_or_none),
 };
 
 TEST_MAIN(tests)

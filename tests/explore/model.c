@@ -99,17 +99,6 @@ int explore_mutex_lock(struct explore_mutex *mutex)
     return 0;
 }
 
-/* Nor here: trying where the lock is free is locking, and where it is not, others must run before it is. */
-int explore_mutex_trylock(struct explore_mutex *mutex)
-{
-    must_live(mutex->life, "mutex", mutex);
-    if (mutex->owner)
-        return EBUSY;
-    schedule_trace("locks", mutex, HERE);
-    take(mutex);
-    return 0;
-}
-
 int explore_mutex_unlock(struct explore_mutex *mutex)
 {
     must_live(mutex->life, "mutex", mutex);

@@ -34,7 +34,6 @@ struct explore_cond {
 int explore_mutex_init(struct explore_mutex *mutex, const pthread_mutexattr_t *attr);
 int explore_mutex_destroy(struct explore_mutex *mutex);
 int explore_mutex_lock(struct explore_mutex *mutex);
-int explore_mutex_trylock(struct explore_mutex *mutex);
 int explore_mutex_unlock(struct explore_mutex *mutex);
 
 int explore_cond_init(struct explore_cond *cond, const pthread_condattr_t *attr);

@@ -26,7 +26,6 @@
 #define pthread_mutex_init explore_mutex_init
 #define pthread_mutex_destroy explore_mutex_destroy
 #define pthread_mutex_lock explore_mutex_lock
-#define pthread_mutex_trylock explore_mutex_trylock
 #define pthread_mutex_unlock explore_mutex_unlock
 
 #define pthread_cond_t struct explore_cond

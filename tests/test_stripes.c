@@ -30,23 +30,23 @@ static void make_registry(void)
 
 struct attempt {
     uint32_t group;
-    uint32_t hash;
+    uint32_t stripe;
     bool taken;
 };
 
 static void try_stripe(void *arg)
 {
     struct attempt *a = arg;
-    struct lock *lock = push__stripe_of(a->group, a->hash);
+    struct lock *lock = push__stripe_of(a->group, a->stripe);
     a->taken = pthread_mutex_trylock(&lock->mutex) == 0;
     if (a->taken)
         pthread_mutex_unlock(&lock->mutex);
 }
 
-/* Whether another thread could take the stripe of this hash. */
-static bool is_free(uint32_t group, uint32_t hash)
+/* Whether another thread could take this stripe. */
+static bool is_free(uint32_t group, uint32_t stripe)
 {
-    struct attempt a = {group, hash, false};
+    struct attempt a = {group, stripe, false};
     crew_run(1, try_stripe, &a, sizeof(a));
     return a.taken;
 }
@@ -68,13 +68,13 @@ static void test_all_exclude_everybody(void **state)
     (void)state;
     make_registry();
     push__stripes_acquire_all(3);
-    for (uint32_t hash = 0; hash < 64; hash++) {
-        assert_false(is_free(3, hash));
-        assert_true(is_free(4, hash));
+    for (uint32_t stripe = 0; stripe < 64; stripe++) {
+        assert_false(is_free(3, stripe));
+        assert_true(is_free(4, stripe));
     }
     push__stripes_release_all(3);
-    for (uint32_t hash = 0; hash < 64; hash++)
-        assert_true(is_free(3, hash));
+    for (uint32_t stripe = 0; stripe < 64; stripe++)
+        assert_true(is_free(3, stripe));
 }
 
 /* ---- Look-ups ---- */
@@ -176,14 +176,14 @@ static void test_who_changes_the_map_waits_for_look_ups(void **state)
     push_session *s = session("alice");
     push_client *phone = client(s, "phone", 2);
     pull_by_id(s, BEFORE_STRIPES + 1);
-    for (uint32_t hash = 0; hash < 16; hash++) {
+    for (uint32_t stripe = 0; stripe < 16; stripe++) {
         struct change change = {.s = s};
-        lock_acquire(push__stripe_of(s->key.hash, hash));
+        lock_acquire(push__stripe_of(s->key.hash, stripe));
         struct crew *crew = crew_start(1, join_and_leave, &change, sizeof(change));
         pid_t tid = 0;
         AWAIT(atomic_load(&change.done) || ((tid = atomic_load(&change.tid)) != 0 && thread_settled(tid)));
         assert_false(atomic_load(&change.done));
-        lock_release(push__stripe_of(s->key.hash, hash));
+        lock_release(push__stripe_of(s->key.hash, stripe));
         crew_join(crew);
         assert_true(atomic_load(&change.done));
     }

@@ -435,8 +435,8 @@ def floors(run):
              per_delivery("threads", n, "push")) for n in THREADS]
     rows += [(f"a delivery drained from N = {n}: rings without locks or sleep, swept", per_delivery("drain", n, "spin"),
               per_delivery("drain", n, "push")) for n in DRAIN]
-    rows += [("a pull by id: one by handle, a keyed hash, a free mutex",
-              total(run.median("pull1", 1, "push"), run.median("hash", 1, "push"), run.median("lock", 1, "push")),
+    rows += [("a pull by id: one by handle, a free mutex",
+              total(run.median("pull1", 1, "push"), run.median("lock", 1, "push")),
               run.median("pull1", 1, "push-id"))]
     rows += [("round trip, hot: the cache lines' transfer", run.median("hot", 1, "spin"), run.median("hot", 1, "push")),
              ("round trip, hot: the futex alone", run.median("hot", 1, "futex"), run.median("hot", 1, "push")),
